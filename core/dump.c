@@ -1,0 +1,129 @@
+/* core/dump.c: what a program can say about its goroutines when it is stuck, or about to die. */
+#include <golib/debug.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/out.h"
+#include "core/sched.h"
+#include "core/stack.h"
+
+static const char *const reasons[] = {
+#define TEXT(name, text) text,
+    GO_WAIT_REASONS_(TEXT)
+#undef TEXT
+};
+
+const char *go_state_text_(const go_g_ *g) {
+  uint8_t reason = __atomic_load_n(&g->reason, __ATOMIC_RELAXED);
+  switch (go_get_state_(g)) {
+    case GO_G_FRESH_:
+      return "not started";
+    case GO_G_RUNNABLE_:
+      return "runnable";
+    case GO_G_RUNNING_:
+      return "running";
+    case GO_G_WAITING_:
+      return reasons[reason < sizeof reasons / sizeof *reasons ? reason : 0];
+    default:
+      return "dead";
+  }
+}
+
+/* What it reads of a live goroutine may change meanwhile; every value that it can see is printable. */
+GO_NO_TSAN_ static void dump_one(go_g_ *g, void *arg) {
+  go_out_ *o = arg;
+  uint8_t state = go_get_state_(g);
+  if (state == GO_G_DEAD_) {
+    return;
+  }
+  go_out_goroutine_(o, g);
+  go_out_str_(o, " [");
+  go_out_str_(o, go_state_text_(g));
+  go_out_str_(o, g->locked_m != NULL ? ", locked to thread]\n" : "]\n");
+  go_out_flush_(o);
+}
+
+void go_dump_all_(int fd) {
+  go_out_ o;
+  go_out_init_(&o, fd);
+  go_each_g_(dump_one, &o);
+}
+
+void go_dump(int fd) { go_dump_all_(fd); }
+
+void go_fatal_(const char *fmt, ...) {
+  char text[512];
+  go_out_ o;
+  va_list ap;
+  va_start(ap, fmt);
+  (void)vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  go_out_init_(&o, 2);
+  go_out_str_(&o, "golib: fatal: ");
+  go_out_str_(&o, text);
+  go_m_ *m = go_m_get_();
+  if (m != NULL && m->cur != NULL && !go_is_thread_(m->cur)) {
+    go_out_str_(&o, "\n  in ");
+    go_out_goroutine_(&o, m->cur);
+  }
+  go_out_str_(&o, "\n");
+  go_out_flush_(&o);
+  go_dump_all_(2);
+  go_os_abort_();
+}
+
+void go_deadlock_(void) {
+  go_out_ o;
+  go_out_init_(&o, 2);
+  go_out_str_(&o, go_ld_acq(&GO_S->first_exited) != 0 && go_live_() == 0
+                      ? "golib: fatal: no goroutines (main called go_exit) - deadlock!\n"
+                      : "golib: fatal: all goroutines are asleep - deadlock!\n");
+  go_out_flush_(&o);
+  go_dump_all_(2);
+  exit(2); /* what was printed before must not be lost in a stdio buffer */
+}
+
+/* ---- faults, on the alternate signal stack ---- */
+
+static _Noreturn void overflow(go_g_ *g, void *context) {
+  void *pcs[64];
+  go_out_ o;
+  go_out_init_(&o, 2);
+  go_out_str_(&o, "golib: stack overflow: goroutine ");
+  go_out_u64_(&o, g->id);
+  if (g->name != NULL && g->name[0] != '\0') {
+    go_out_str_(&o, " \"");
+    go_out_str_(&o, g->name);
+    go_out_str_(&o, "\"");
+  }
+  go_out_str_(&o, " exceeded ");
+  go_out_size_(&o, (uint64_t)1 << g->stack_class);
+  if (g->site != NULL) {
+    go_out_str_(&o, " (");
+    go_out_site_(&o, g->site);
+    go_out_str_(&o, ")");
+  }
+  go_out_str_(&o, "\n");
+  go_out_flush_(&o);
+  int n = go_os_fault_backtrace_(context, go_stack_low_(g->stack_class, g->stack_top), g->stack_top,
+                                 pcs, 64);
+  go_os_symbols_(2, pcs, n);
+  go_os_abort_();
+}
+
+bool go_on_fault_(void *addr, void *context) {
+  go_m_ *m = go_m_get_();
+  go_g_ *g = m != NULL ? m->cur : NULL;
+  if (g == NULL || go_is_thread_(g) || g->stack_top == NULL) {
+    return false;
+  }
+  if (go_stack_fault_(g, addr)) {
+    return true;
+  }
+  if (go_stack_overflowed_(g, addr)) {
+    overflow(g, context);
+  }
+  return false;
+}

@@ -1,0 +1,30 @@
+/* core/error.c: names and texts of error codes. */
+#include <golib/base.h>
+
+#include <string.h>
+
+const char *go_strerror(int code) {
+  switch (code) {
+#define TEXT(name, value, text) \
+  case name:                    \
+    return text;
+    GO_ERRORS(TEXT)
+#undef TEXT
+    default:
+      return code >= 0 ? "success" : strerror(-code);
+  }
+}
+
+const char *go_error_name(int code) {
+  switch (code) {
+#define NAME(name, value, text) \
+  case name:                    \
+    return #name;
+    GO_ERRORS(NAME)
+#undef NAME
+    default:
+      return NULL;
+  }
+}
+
+const char *go_version(void) { return GO_VERSION; }

@@ -1,0 +1,110 @@
+/* core/os.h: what core asks of an operating system.
+ *
+ * Defined by exactly one of os/linux, os/darwin, os/windows. Called from core and sync on
+ * thread stacks and on goroutine stacks of any size unless said otherwise; never with a core lock
+ * held unless said "any lock". Nothing here suspends a goroutine; errors are negative codes (-errno,
+ * mapped on Windows). No function changes errno for its caller in a way that matters: none reports
+ * through it.
+ */
+#ifndef GOLIB_CORE_OS_H_
+#define GOLIB_CORE_OS_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- threads ---- */
+
+/* A handle to a thread started here; opaque to core. */
+typedef struct go_os_thread_ {
+  uintptr_t handle;
+} go_os_thread_;
+
+/* Starts fn(arg) on a new thread with a stack of at least 256 KiB and all signals that the process does not
+ * need for itself blocked as they are in the caller. Returns 0, -EAGAIN, -ENOMEM. */
+int go_os_thread_start_(go_os_thread_ *ret, void (*fn)(void *), void *arg);
+/* Waits for its end and frees the handle. */
+void go_os_thread_join_(go_os_thread_ *t);
+/* Frees the handle of a thread that nobody will join. */
+void go_os_thread_detach_(go_os_thread_ *t);
+/* Names the calling thread for debuggers and ps; at most 15 bytes are kept. */
+void go_os_thread_name_(const char *name);
+/* Lets other threads run. Any lock. */
+void go_os_yield_(void);
+/* Calls fn(arg) when the calling thread ends (not the process). At most once a thread. 0 or -ENOMEM. */
+int go_os_at_thread_exit_(void (*fn)(void *), void *arg);
+/* Threads of this process, as the system counts them less those that sanitizers keep for
+ * themselves; -1 if that cannot be told. */
+int go_os_thread_count_(void);
+/* CPUs that the process may use: its affinity, and the CPU quota of its cgroup and all
+ * ancestors, rounded up; at least 1. */
+int go_os_cpus_(void);
+
+/* ---- waiting ---- */
+
+/* Blocks the thread while *addr == val, for at most ns nanoseconds (negative: for ever). Returns 0
+ * after a wake or when the value differs (also spuriously), -ETIMEDOUT. EINTR is retried. */
+int go_os_futex_wait_(uint32_t *addr, uint32_t val, int64_t ns);
+/* Wakes up to n threads that wait on addr. Any lock. Async-signal-safe where the platform allows. */
+void go_os_futex_wake_(uint32_t *addr, int n);
+/* The monotonic clock, in ns. Any lock. Async-signal-safe. */
+int64_t go_os_now_(void);
+/* 64 bits from the system's random source. Never fails (falls back to the clock). */
+uint64_t go_os_random_(void);
+
+/* ---- memory ---- */
+
+/* Bytes of a page, a power of two. */
+size_t go_os_page_(void);
+/* Reserves `size` bytes of readable, writable, zero address space, aligned to `align` (a power of
+ * two, at least a page) that costs memory only where it is touched: no swap is reserved, no huge
+ * pages are used. NULL when the system refuses. */
+void *go_os_reserve_(size_t size, size_t align);
+/* Gives a whole reservation back. */
+void go_os_release_(void *p, size_t size);
+/* Drops the contents of [p, p+size), whole pages: they read as zero when touched next and
+ * cost nothing until then. Guards in the range stay. */
+void go_os_decommit_(void *p, size_t size);
+/* Makes accesses to [p, p+size), whole pages, fault. Contents are lost. Returns 0; -ENOMEM when the
+ * system's limit of mappings is reached (message in *ret_why, static, may be NULL). */
+int go_os_guard_(void *p, size_t size, const char **ret_why);
+/* Undoes go_os_guard_: the range reads as zero. 0 or a negative code. */
+int go_os_unguard_(void *p, size_t size);
+/* Whether guards are free of mappings (no limit on their number): Linux 6.13's MADV_GUARD_INSTALL. */
+bool go_os_guard_is_cheap_(void);
+
+/* ---- faults ---- */
+
+/* Asks for `fn(addr, pc_context)` on an alternate stack when a thread touches memory that it must not.
+ * fn returns true when the access can be tried again, false when the fault is none of ours: then it
+ * goes to the handler that was there before, or to the default. Installed once a process. fn runs
+ * in signal context: async-signal-safe calls only. 0 or a negative code. */
+int go_os_on_fault_(bool (*fn)(void *addr, void *context));
+/* Where the code that the handler's `context` interrupted was: its PC, stack pointer and frame pointer. The stack
+ * pointer tells whose stack overflowed when a frame jumped past the guard; the frame pointer is for
+ * go_arch_backtrace_fp_. Async-signal-safe. */
+void go_os_fault_regs_(const void *context, void **ret_pc, void **ret_sp, void **ret_fp);
+/* Return addresses of the computation that a fault interrupted, innermost first, by frame pointers within
+ * [lo, hi) of its stack, starting with the faulting instruction. `context` is what fn above got. Returns how many of
+ * at most n. Async-signal-safe. */
+int go_os_fault_backtrace_(void *context, const void *lo, const void *hi, void **ret_pcs, int n);
+/* Undoes go_os_on_fault_ if nobody has replaced our handler since. */
+void go_os_off_fault_(void);
+/* Gives the calling thread an alternate stack for faults (*ret, to hand to the twin), unless it
+ * has one already. 0 or -ENOMEM. */
+int go_os_fault_stack_(void **ret);
+void go_os_fault_stack_free_(void *stack);
+
+/* ---- the end ---- */
+
+/* Writes all of it to file descriptor fd as far as the system takes it. Async-signal-safe. Any lock. */
+void go_os_write_(int fd, const char *text, size_t size);
+/* Ends the process at once by an abort signal, so that a core dump can be had. Async-signal-safe. */
+_Noreturn void go_os_abort_(void);
+/* Writes "symbol+offset" lines for return addresses to fd, with two leading spaces each. Best
+ * effort; async-signal-safe (no malloc). */
+void go_os_symbols_(int fd, void *const *pcs, int n);
+
+extern const char go_os_name_[];
+
+#endif /* GOLIB_CORE_OS_H_ */

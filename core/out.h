@@ -1,0 +1,28 @@
+/* core/out.h: writing reports where nothing else works: no malloc, no stdio, no locks.
+ *
+ * Async-signal-safe. Lines are gathered and written whole, so that reports of several threads mix by
+ * the line at worst.
+ */
+#ifndef GOLIB_CORE_OUT_H_
+#define GOLIB_CORE_OUT_H_
+
+#include "core/g.h"
+
+typedef struct go_out_ {
+  int fd;
+  uint32_t n;
+  char buf[1024];
+} go_out_;
+
+void go_out_init_(go_out_ *o, int fd);
+void go_out_str_(go_out_ *o, const char *s);
+void go_out_u64_(go_out_ *o, uint64_t v);
+/* "64 MiB" */
+void go_out_size_(go_out_ *o, uint64_t bytes);
+/* Of "worker@reader.c:31", `spawned at worker@reader.c:31`; of "go_main@", `started by go_main`. */
+void go_out_site_(go_out_ *o, const char *site);
+/* `goroutine 12 "reader" spawned at worker@reader.c:31` */
+void go_out_goroutine_(go_out_ *o, const go_g_ *g);
+void go_out_flush_(go_out_ *o);
+
+#endif /* GOLIB_CORE_OUT_H_ */

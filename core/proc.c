@@ -1,0 +1,725 @@
+/* core/proc.c: starting, sizing and stopping the scheduler; Ps and Ms as things that exist.
+ *
+ * Locks: init_lock (starting, stopping) before procs_lock (number of Ps) before sched.lock. None of them
+ * is held while a goroutine could suspend.
+ */
+#include <golib/runtime.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <golib/go.h>
+
+#include "core/poll.h"
+#include "core/sched.h"
+#include "core/stack.h"
+
+static go_a32 init_lock, procs_lock;
+
+/* ---- Ps ---- */
+
+void go_p_put_idle_(go_p_ *p) {
+  p->state = GO_P_IDLE_;
+  p->link = GO_S->idle_p;
+  GO_S->idle_p = p;
+  go_st_sc(&GO_S->nidle_p, go_ld_rlx(&GO_S->nidle_p) + 1);
+}
+
+go_p_ *go_p_get_idle_(void) {
+  go_p_ *p = GO_S->idle_p;
+  if (p != NULL) {
+    GO_S->idle_p = p->link;
+    p->state = GO_P_RUNNING_;
+    go_st_sc(&GO_S->nidle_p, go_ld_rlx(&GO_S->nidle_p) - 1);
+  }
+  return p;
+}
+
+void go_stack_surplus_(void) {}
+
+void go_p_acquire_(go_m_ *m, go_p_ *p) { m->p = p; }
+
+go_p_ *go_p_release_(go_m_ *m) {
+  go_p_ *p = m->p;
+  m->p = NULL;
+  return p;
+}
+
+static go_m_ *get_idle_m(void) {
+  go_m_ *m = GO_S->idle_m;
+  if (m != NULL) {
+    GO_S->idle_m = m->link;
+  }
+  return m;
+}
+
+void go_p_handoff_(go_p_ *p) {
+  bool work = !go_runq_empty_(&p->q) || go_ld_sc(&GO_S->q_n) != 0 || go_ld_sc(&p->leave) != 0 ||
+              (int64_t)go_ld_sc(&p->tm.first) != INT64_MAX;
+  go_lock_(&GO_S->lock);
+  work = work || go_ld_rlx(&GO_S->q_n) != 0 || go_ld_rlx(&p->leave) != 0;
+  if (!work || go_ld_rlx(&GO_S->stopping) != 0) {
+    go_p_put_idle_(p);
+    go_unlock_(&GO_S->lock);
+    return;
+  }
+  go_m_ *m = get_idle_m();
+  go_unlock_(&GO_S->lock);
+  if (m != NULL) {
+    m->spinning = false;
+    m->next_p = p;
+    go_note_wake_(&m->note);
+  } else if (go_m_start_(p, false) != 0 && go_ld_sc(&GO_S->nidle_p) == go_ld_sc(&GO_S->procs)) {
+    go_fatal_("no thread can be started, and all that there are are wired to goroutines");
+  }
+}
+
+static go_p_ *make_p(uint32_t id) {
+  go_p_ *p = aligned_alloc(GO_CACHE_LINE_, sizeof *p);
+  if (p == NULL) {
+    return NULL;
+  }
+  memset(p, 0, sizeof *p);
+  p->id = id;
+  p->rng = go_os_random_() | 1;
+  p->tick_n = 1;
+  p->state = GO_P_GONE_;
+  go_st_rlx(&p->tm.first, (uint64_t)INT64_MAX);
+  return p;
+}
+
+/* procs_lock held. Makes Ps up to n exist. */
+static int make_ps(uint32_t n) {
+  for (uint32_t i = go_ld_rlx(&GO_S->np_made); i < n; i++) {
+    go_p_ *p = make_p(i);
+    if (p == NULL) {
+      return GO_ENOMEM;
+    }
+    go_lock_(&GO_S->lock);
+    GO_S->all_p[i] = p;
+    go_st_rel(&GO_S->np_made, i + 1); /* pairs with every loop over all_p */
+    go_unlock_(&GO_S->lock);
+  }
+  return 0;
+}
+
+/* ---- Ms ---- */
+
+static go_m_ *new_m(void) {
+  size_t size = (sizeof(go_m_) + GO_CACHE_LINE_ - 1) & ~(size_t)(GO_CACHE_LINE_ - 1);
+  go_m_ *m = aligned_alloc(GO_CACHE_LINE_, size);
+  if (m != NULL) {
+    memset(m, 0, size);
+    m->rng = go_os_random_() | 1;
+  }
+  return m;
+}
+
+static void all_m_remove(go_m_ *m) {
+  go_m_ **at = &GO_S->all_m;
+  while (*at != m) {
+    at = &(*at)->all_link;
+  }
+  *at = m->all_link;
+}
+
+static void m_main(void *arg) {
+  go_m_ *m = arg;
+  go_m_set_(m);
+  go_os_thread_name_("golib");
+  (void)go_os_fault_stack_(&m->fault_stack); /* without one an overflow is a plain crash */
+  if (m->next_p != NULL) {
+    go_p_acquire_(m, m->next_p);
+    m->next_p = NULL;
+  }
+  go_m_loop_(m);
+  go_os_fault_stack_free_(m->fault_stack);
+  go_m_set_(NULL);
+  go_lock_(&GO_S->lock);
+  all_m_remove(m);
+  GO_S->nm--;
+  m->all_link = GO_S->dead_m;
+  GO_S->dead_m = m;
+  go_unlock_(&GO_S->lock);
+}
+
+/* Joins the threads that have ended. */
+static void reap(void) {
+  go_lock_(&GO_S->lock);
+  go_m_ *m = GO_S->dead_m;
+  GO_S->dead_m = NULL;
+  go_unlock_(&GO_S->lock);
+  while (m != NULL) {
+    go_m_ *next = m->all_link;
+    while (go_ld_acq(&m->started) == 0) {
+      go_os_yield_();
+    }
+    go_os_thread_join_(&m->thread);
+    free(m);
+    m = next;
+  }
+}
+
+/* Takes back what go_m_start_ cannot use. */
+static void give_back(go_p_ *p, bool spinning) {
+  if (p != NULL) {
+    go_lock_(&GO_S->lock);
+    go_p_put_idle_(p);
+    go_unlock_(&GO_S->lock);
+  }
+  if (spinning) {
+    (void)go_sub_sc(&GO_S->nspinning, 1u);
+  }
+}
+
+/* sched.lock taken inside. false: there are as many as there may be. */
+static bool count_m(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  bool ok = GO_S->nm < GO_S->max_m;
+  if (ok) {
+    GO_S->nm++;
+    m->all_link = GO_S->all_m;
+    GO_S->all_m = m;
+  }
+  go_unlock_(&GO_S->lock);
+  return ok;
+}
+
+static void uncount_m(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  all_m_remove(m);
+  GO_S->nm--;
+  go_unlock_(&GO_S->lock);
+}
+
+int go_m_start_(go_p_ *p, bool spinning) {
+  reap();
+  go_m_ *m = new_m();
+  if (m == NULL || !count_m(m)) {
+    int r = m == NULL ? GO_ENOMEM : GO_EAGAIN;
+    free(m);
+    give_back(p, spinning);
+    return r;
+  }
+  m->worker = true;
+  m->next_p = p;
+  m->spinning = spinning;
+  go_os_thread_ t;
+  int r = go_os_thread_start_(&t, m_main, m);
+  if (r != 0) {
+    uncount_m(m);
+    free(m);
+    give_back(p, spinning);
+    return r;
+  }
+  m->thread = t;
+  go_st_rel(&m->started, 1u); /* pairs with reap */
+  return 0;
+}
+
+/* ---- plain threads ---- */
+
+static void detach_thread(void *arg) {
+  go_m_ *m = arg;
+  go_m_set_(NULL);
+  go_lock_(&GO_S->lock);
+  m->link = GO_S->spare_m; /* kept: a late timer may look at its G */
+  GO_S->spare_m = m;
+  go_unlock_(&GO_S->lock);
+}
+
+__attribute__((noinline)) go_m_ *go_attach_slow_(void) {
+  go_lock_(&GO_S->lock);
+  go_m_ *m = GO_S->spare_m;
+  if (m != NULL) {
+    GO_S->spare_m = m->link;
+  }
+  go_unlock_(&GO_S->lock);
+  if (m == NULL) {
+    m = new_m();
+  }
+  if (m == NULL || go_os_at_thread_exit_(detach_thread, m) != 0) {
+    go_fatal_("no memory to make this thread known");
+  }
+  m->thread_g.flags = GO_G_THREAD_;
+  m->cur = &m->thread_g;
+  go_set_state_(m->cur, GO_G_RUNNING_);
+  go_m_set_(m);
+  return m;
+}
+
+/* ---- starting ---- */
+
+/* "256K", "64M", "1G", "65536"; 0 if it is none of these. */
+static size_t parse_size(const char *s) {
+  char *end;
+  unsigned long long n = strtoull(s, &end, 10);
+  int shift = *end == 'K' || *end == 'k'   ? 10
+              : *end == 'M' || *end == 'm' ? 20
+              : *end == 'G' || *end == 'g' ? 30
+                                           : 0;
+  if (end == s || (shift != 0 ? end[1] : end[0]) != '\0' || n > ((unsigned long long)1 << 40)) {
+    return 0;
+  }
+  return (size_t)n << shift;
+}
+
+static uint32_t default_procs(const go_config *cfg) {
+  int n = cfg->procs;
+  if (n == 0) {
+    const char *s = getenv("GOMAXPROCS");
+    char *end;
+    long v = s != NULL ? strtol(s, &end, 10) : 0;
+    n = s != NULL && *end == '\0' && v > 0 ? (v > GO_PROCS_MAX_ ? GO_PROCS_MAX_ : (int)v)
+                                           : go_os_cpus_();
+  }
+  return n > GO_PROCS_MAX_ ? GO_PROCS_MAX_ : (uint32_t)n;
+}
+
+/* The stack class, and whether the user has chosen it. 0: out of range. */
+static uint32_t default_stack(const go_config *cfg, bool *ret_fixed) {
+  const char *s = getenv("GOLIB_STACK");
+  size_t size = cfg->stack_size != 0 ? cfg->stack_size : s != NULL ? parse_size(s) : 0;
+  *ret_fixed = size != 0;
+  return size == 0 ? GO_STACK_CLASS_DEFAULT_ : go_stack_class_(size);
+}
+
+static void release_all(void) {
+  for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) {
+    free(GO_S->all_p[i]->tm.e);
+    free(GO_S->all_p[i]);
+  }
+  go_spawn_fini_();
+  go_stack_fini_();
+  go_poll_fini_();
+  go_os_off_fault_();
+  for (go_m_ *m = GO_S->spare_m; m != NULL;) {
+    go_m_ *next = m->link;
+    free(m);
+    m = next;
+  }
+  uint32_t blocked = go_ld_rlx(&GO_S->nblocked);
+  memset(GO_S, 0, sizeof *GO_S);
+  go_st_rlx(&GO_S->nblocked, blocked);
+}
+
+static int start_ps(uint32_t procs) {
+  int r = make_ps(procs);
+  if (r != 0) {
+    return r;
+  }
+  go_lock_(&GO_S->lock);
+  for (uint32_t i = procs; i-- > 0;) {
+    go_p_put_idle_(GO_S->all_p[i]);
+  }
+  GO_S->all_p[0]->solo = procs == 1;
+  go_st_rel(&GO_S->procs, procs);
+  go_unlock_(&GO_S->lock);
+  return 0;
+}
+
+/* init_lock held. */
+static int start(const go_config *cfg) {
+  bool fixed;
+  uint32_t procs = default_procs(cfg);
+  uint32_t cls = default_stack(cfg, &fixed);
+  if (cls == 0 || cfg->procs < 0 || cfg->max_threads < 0 || cfg->max_goroutines < 0) {
+    return GO_EINVAL;
+  }
+  GO_S->max_m = cfg->max_threads > 0 ? (uint32_t)cfg->max_threads : 10000;
+  GO_S->max_g = cfg->max_goroutines;
+  GO_S->main_thread = cfg->main_thread;
+  int r = go_poll_init_();
+  if (r != 0) {
+    return r;
+  }
+  r = go_stack_init_(cls, fixed, procs);
+  if (r == 0) {
+    r = start_ps(procs);
+  }
+  if (r == 0) {
+    r = go_os_on_fault_(go_on_fault_);
+  }
+  if (r == 0) { /* one thread, which sleeps: later ones may fail to start, and work still gets done */
+    r = go_m_start_(NULL, false);
+  }
+  if (r != 0) {
+    release_all();
+    return r;
+  }
+  go_st_rel(&GO_S->running, 1u); /* pairs with go_start_ */
+  return 0;
+}
+
+int go_start_(void) {
+  if (GO_LIKELY_(go_ld_acq(&GO_S->running) != 0)) {
+    return 0;
+  }
+  static const go_config defaults;
+  go_lock_(&init_lock);
+  int r = go_ld_rlx(&GO_S->running) != 0 ? 0 : start(&defaults);
+  if (r == GO_EINVAL) {
+    go_fatal_("GOLIB_STACK=%s: not a size from 16K to 1G", getenv("GOLIB_STACK"));
+  }
+  go_unlock_(&init_lock);
+  return r;
+}
+
+int go_init(const go_config *cfg) {
+  static const go_config defaults;
+  go_lock_(&init_lock);
+  int r = go_ld_rlx(&GO_S->running) != 0 ? GO_EBUSY : start(cfg != NULL ? cfg : &defaults);
+  go_unlock_(&init_lock);
+  return r;
+}
+
+/* ---- stopping ---- */
+
+static void wake_all_ms(void) {
+  go_lock_(&GO_S->lock);
+  go_st_sc(&GO_S->stopping, 1u);
+  for (go_m_ *m = GO_S->idle_m; m != NULL;) {
+    go_m_ *next = m->link;
+    go_note_wake_(&m->note);
+    m = next;
+  }
+  GO_S->idle_m = NULL;
+  go_unlock_(&GO_S->lock);
+  go_poll_break_();
+}
+
+static bool wait_no_goroutines(go_nsec wait) {
+  int64_t until = wait == GO_FOREVER ? INT64_MAX : go_os_now_() + (wait > 0 ? wait : 0);
+  uint32_t never = 0;
+  while (go_live_() != 0) {
+    int64_t left = until - go_os_now_();
+    if (left <= 0) {
+      return false;
+    }
+    (void)go_os_futex_wait_(&never, 0, left < GO_MS ? left : GO_MS);
+  }
+  return true;
+}
+
+int go_shutdown(go_nsec wait) {
+  go_m_ *m = go_m_get_();
+  if (m != NULL && m->worker) {
+    return GO_EDEADLK;
+  }
+  go_lock_(&init_lock);
+  if (go_ld_rlx(&GO_S->running) == 0) {
+    go_unlock_(&init_lock);
+    return 0;
+  }
+  if (!wait_no_goroutines(wait)) {
+    go_unlock_(&init_lock);
+    return GO_ETIMEDOUT;
+  }
+  wake_all_ms();
+  for (bool more = true; more;) { /* Ms end one by one, and wake others while they do */
+    go_lock_(&GO_S->lock);
+    more = GO_S->nm != 0;
+    go_unlock_(&GO_S->lock);
+    if (more) {
+      wake_all_ms();
+      go_os_yield_();
+    }
+    reap();
+  }
+  go_st_rel(&GO_S->running, 0u);
+  release_all();
+  go_unlock_(&init_lock);
+  return 0;
+}
+
+/* ---- the number of Ps ---- */
+
+/* p belongs to the caller alone. Everything in it goes to the global queue and to P 0. */
+static void empty_p(go_p_ *p) {
+  void *out[GO_RUNQ_CAP_ / 2];
+  go_g_ *g = go_next_get_(&p->q, false);
+  if (g != NULL) {
+    go_global_put_(g, g, 1);
+  }
+  for (uint32_t n; (n = go_ring_steal_(&p->q, out)) != 0 ||
+                   (n = go_fresh_steal_(&p->q, out, GO_RUNQ_CAP_ / 2)) != 0;) {
+    for (uint32_t i = 0; i < n; i++) {
+      go_global_put_(out[i], out[i], 1);
+    }
+  }
+  while (go_tm_move_(p, GO_S->all_p[0]) != 0) {
+    go_os_yield_(); /* memory is short: timers must not be lost, so wait for some */
+  }
+  go_spawn_flush_(p);
+}
+
+/* The last P but the first has gone: its owner may do without locked instructions. */
+static void maybe_solo(void) {
+  for (uint32_t i = 1; i < go_ld_rlx(&GO_S->np_made); i++) {
+    if (GO_S->all_p[i]->state != GO_P_GONE_) {
+      return;
+    }
+  }
+  go_st_sc(&GO_S->all_p[0]->leave, 2u);
+}
+
+static void mark_gone(go_p_ *p) {
+  go_lock_(&GO_S->lock);
+  p->state = GO_P_GONE_;
+  go_st_sc(&p->leave, 0u);
+  maybe_solo();
+  go_unlock_(&GO_S->lock);
+}
+
+void go_p_retire_(go_m_ *m) {
+  go_p_ *p = m->p;
+  go_lock_(&procs_lock);
+  uint32_t leave = go_ld_acq(&p->leave);
+  if (leave == 2) { /* P 0, asked to go solo */
+    go_lock_(&GO_S->lock);
+    p->solo = go_ld_rlx(&GO_S->procs) == 1;
+    for (uint32_t i = 1; i < go_ld_rlx(&GO_S->np_made); i++) {
+      p->solo = p->solo && GO_S->all_p[i]->state == GO_P_GONE_;
+    }
+    go_st_sc(&p->leave, 0u);
+    go_unlock_(&GO_S->lock);
+  } else if (leave == 1) { /* it may have been called back meanwhile */
+    go_p_release_(m);
+    empty_p(p);
+    mark_gone(p);
+    if (m->spinning) {
+      m->spinning = false;
+      (void)go_sub_sc(&GO_S->nspinning, 1u);
+    }
+  }
+  go_unlock_(&procs_lock);
+  go_wake_();
+}
+
+/* procs_lock held. */
+static int raise_procs(uint32_t old, uint32_t n) {
+  int r = make_ps(n);
+  if (r == 0) {
+    r = go_stack_procs_(n);
+  }
+  if (r != 0) {
+    return r;
+  }
+  go_lock_(&GO_S->lock);
+  for (uint32_t i = old; i < n; i++) {
+    go_p_ *p = GO_S->all_p[i];
+    if (p->state == GO_P_GONE_) {
+      go_p_put_idle_(p);
+    }
+    go_st_sc(&p->leave, 0u); /* one that has not left yet stays */
+  }
+  go_st_sc(&GO_S->all_p[0]->leave, 0u);
+  go_st_sc(&GO_S->procs, n);
+  go_unlock_(&GO_S->lock);
+  return 0;
+}
+
+/* sched.lock held. Takes all idle Ps from n on out of the list. */
+static go_p_ *take_idle_from(uint32_t n) {
+  go_p_ *out = NULL;
+  for (go_p_ **at = &GO_S->idle_p; *at != NULL;) {
+    go_p_ *p = *at;
+    if (p->id < n) {
+      at = &p->link;
+      continue;
+    }
+    *at = p->link;
+    p->link = out;
+    out = p;
+    p->state = GO_P_RUNNING_;
+    go_st_sc(&GO_S->nidle_p, go_ld_rlx(&GO_S->nidle_p) - 1);
+  }
+  return out;
+}
+
+static void lower_procs(uint32_t old, uint32_t n) {
+  go_lock_(&GO_S->lock);
+  go_p_ *idle = take_idle_from(n);
+  for (uint32_t i = n; i < old; i++) {
+    go_st_sc(&GO_S->all_p[i]->leave, 1u);
+  }
+  go_st_sc(&GO_S->procs, n);
+  go_unlock_(&GO_S->lock);
+  while (idle != NULL) {
+    go_p_ *next = idle->link;
+    empty_p(idle);
+    mark_gone(idle);
+    idle = next;
+  }
+}
+
+/* On a goroutine, which therefore holds the P of a scheduler with one: no thief is about. */
+static int set_procs(uint32_t n) {
+  go_m_ *m = go_m_get_();
+  go_lock_(&procs_lock);
+  uint32_t old = go_ld_rlx(&GO_S->procs);
+  int r = 0;
+  if (n > old) {
+    m->p->solo = false; /* before another P can be taken */
+    r = raise_procs(old, n);
+  } else if (n < old) {
+    lower_procs(old, n);
+    m->p->ticks = 0; /* look round soon: it may be our own P */
+  }
+  go_unlock_(&procs_lock);
+  go_wake_();
+  return r != 0 ? r : (int)old;
+}
+
+static void set_procs_run(void *arg) {
+  int *n = arg;
+  *n = set_procs((uint32_t)*n);
+}
+
+int go_procs(int n) {
+  int r = go_start_();
+  if (r != 0) {
+    return r;
+  }
+  if (n < 1) {
+    return (int)go_ld_acq(&GO_S->procs);
+  }
+  n = n > GO_PROCS_MAX_ ? GO_PROCS_MAX_ : n;
+  go_m_ *m = go_enter_();
+  if (m->p != NULL) {
+    r = set_procs((uint32_t)n);
+    (void)go_checkpoint();
+    return r;
+  }
+  r = go_run(set_procs_run, &n);
+  return r != 0 ? r : n;
+}
+
+int go_cpus(void) { return go_os_cpus_(); }
+
+int64_t go_live_(void) {
+  uint64_t died = go_ld_acq(&GO_S->ndied), born = 0;
+  uint32_t n = go_ld_acq(&GO_S->np_made);
+  for (uint32_t i = 0; i < n; i++) {
+    died += go_ld_acq(&GO_S->all_p[i]->ndied);
+  }
+  for (uint32_t i = 0; i < n; i++) { /* after the deaths: never too few */
+    born += go_ld_acq(&GO_S->all_p[i]->nborn);
+  }
+  return (int64_t)(born + go_ld_acq(&GO_S->nborn) - died);
+}
+
+int64_t go_count(void) { return go_ld_acq(&GO_S->running) != 0 ? go_live_() : 0; }
+
+/* ---- running something from outside ---- */
+
+/* One go_run or go_main; lives on the caller's stack. */
+typedef struct run {
+  void (*fn)(void *);
+  void *arg;
+  go_g_ *waiter;
+  bool first;    /* go_main's */
+  bool returned; /* fn came back */
+  int result;
+} run;
+
+static void run_body(void *arg) {
+  run *r = *(run **)arg;
+  r->fn(r->arg);
+  r->returned = true;
+}
+
+/* Last breath of the goroutine. */
+static void run_end(void *arg) {
+  run *r = arg;
+  go_m_ *m = go_m_get_();
+  if (r->first && !r->returned) {
+    go_st_sc(&GO_S->first_exited, 1u); /* go_exit: others run on, and nobody comes back */
+    return;
+  }
+  r->result = (m->cur->flags & GO_G_PANICKED_) ? GO_EPANIC : 0;
+  if (r->waiter != NULL) {
+    go_ready_(m, r->waiter);
+  }
+}
+
+static int run_and_wait(run *r, const char *site) {
+  int err = go_start_();
+  if (err != 0) {
+    return err;
+  }
+  go_m_ *m = go_enter_();
+  if (m->worker) {
+    return GO_EDEADLK;
+  }
+  r->waiter = m->cur;
+  go_spawn_ how = {.site = site, .flags = r->first ? GO_G_FIRST_ : 0, .on_end = run_end, .end_arg = r};
+  go_prepark_(m, GO_WAIT_RUN_);
+  err = go_spawn_with_(&how, run_body, &r, sizeof r);
+  if (err != 0) {
+    go_set_state_(m->cur, GO_G_RUNNING_);
+    return err;
+  }
+  (void)go_park_(m);
+  return r->result;
+}
+
+int go_run(void (*fn)(void *), void *arg) {
+  run r = {.fn = fn, .arg = arg};
+  return run_and_wait(&r, "go_run@");
+}
+
+int go_post(void (*fn)(void *), void *arg) { return go_spawn_site_("go_post@", fn, arg, 0); }
+
+typedef struct main_call {
+  int (*fn)(int, char **);
+  int argc;
+  char **argv;
+  int result;
+} main_call;
+
+static void main_body(void *arg) {
+  main_call *c = arg;
+  c->result = c->fn(c->argc, c->argv);
+}
+
+/* The calling thread is an M for the time, wired to the first goroutine. */
+static int run_on_this_thread(run *r) {
+  go_m_ *own = go_enter_(), *m = new_m();
+  if (m == NULL || !count_m(m)) {
+    free(m);
+    return GO_EAGAIN;
+  }
+  m->worker = true;
+  (void)go_os_fault_stack_(&m->fault_stack);
+  go_spawn_ how = {
+      .site = "go_main@", .flags = GO_G_FIRST_ | GO_G_WIRED_, .wired = m, .on_end = run_end, .end_arg = r};
+  int err = go_spawn_with_(&how, run_body, &r, sizeof r);
+  if (err == 0) {
+    go_m_set_(m);
+    go_m_loop_(m);
+    go_m_set_(own);
+    err = r->result;
+  }
+  go_os_fault_stack_free_(m->fault_stack);
+  uncount_m(m);
+  free(m);
+  while (!r->returned) { /* go_exit: the program ends when the others have */
+    go_prepark_(own, GO_WAIT_RUN_);
+    (void)go_park_(own);
+  }
+  return err;
+}
+
+int go_main(int (*fn)(int, char **), int argc, char **argv) {
+  main_call c = {fn, argc, argv, 0};
+  run r = {.fn = main_body, .arg = &c, .first = true};
+  int err = go_start_();
+  if (err == 0) {
+    go_m_ *m = go_enter_();
+    err = m->worker            ? GO_EDEADLK
+          : GO_S->main_thread ? run_on_this_thread(&r)
+                               : run_and_wait(&r, "go_main@");
+  }
+  return err != 0 ? err : c.result;
+}

@@ -1,0 +1,859 @@
+/* core/sched.c: which goroutine runs next, and getting there.
+ *
+ * Switching. A G that parks picks the next G of its P and switches to it directly; only when the P's queues
+ * are empty, or a look round is due, it switches to g0, which looks everywhere. A G is runnable from the
+ * moment a waker knows it, which may be before it is off its stack: on_cpu says so. It is cleared on the other
+ * side of the switch (go_after_switch_), and whoever wants to run the G waits for that. So no lock is held
+ * across a switch. Rejected: unlocking the channel on the other side (Go's gopark with
+ * an unlock function): it keeps locks across the switch and needs one callback per kind of wait.
+ *
+ * Waking. A goroutine that is made runnable while a P is idle must not wait for a busy P:
+ *   submitter:  1. put the goroutine into a queue   2. fence
+ *               3. if a P is idle and nobody spins: wake an M, spinning
+ *   spinner:    1. finds nothing   2. gives its P back   3. nspinning--   4. fence
+ *               5. looks at all queues and timers again; if there is something, takes a P again
+ * Either the submitter sees no spinner (and wakes one), or the spinner sees the work. The fence of the
+ * submitter is the locked instruction that puts the goroutine there. An M that finds work while
+ * spinning stops spinning, and wakes another if it was the last: work tends to come in bursts.
+ * tests/models/idle_model_test.cc checks this protocol.
+ *
+ * Looking round. After `ticks` goroutines, g0 runs due timers, takes from the global queue, and makes
+ * runq.next queue up if it has been served for long. ticks adapts so that this is about every 50 us: 61 when
+ * goroutines are short, 1 when each runs longer than that. So the clock is not read per switch.
+ *
+ * Go: runtime/proc.go schedule, findRunnable, wakep, resetspinning, stoplockedm. Departures: on_cpu; direct
+ * switch; ticks; fresh queue; the poller is the timekeeper.
+ */
+#include "core/sched.h"
+
+#include <golib/go.h>
+
+#include "core/poll.h"
+#include "core/stack.h"
+
+#define TICKS_MAX 61
+#define LOOK_EVERY (50 * GO_US)
+#define NEXT_SLICE GO_MS
+#define STEAL_ROUNDS 4
+
+go_sched_ go_sched_state_;
+
+/* ---- switching ---- */
+
+/* First thing on the other side: the stack that was left can be run, or used, by others now. */
+static inline void go_after_switch_(go_m_ *m) {
+  go_g_ *g = m->prev;
+  if (GO_LIKELY_(g != NULL)) {
+    m->prev = NULL;
+    go_st_rel(&g->on_cpu, 0u); /* pairs with wait_off_cpu: its context is complete */
+  } else if ((g = m->dead) != NULL) {
+    m->dead = NULL;
+    go_recycle_(m, g);
+  }
+}
+
+#if defined(GO_TSAN_)
+GO_NO_TSAN_ static go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
+  (void)dying;
+  __tsan_switch_to_fiber(to != NULL ? to->fiber : m->g0_fiber, 0);
+  return go_arch_switch_(from != NULL ? &from->ctx : &m->g0, to != NULL ? &to->ctx : &m->g0, m);
+}
+#elif defined(GO_ASAN_)
+static void asan_arrived(go_m_ *m, void *fake) {
+  const void *bottom;
+  size_t size;
+  __sanitizer_finish_switch_fiber(fake, &bottom, &size);
+  if (m->g0_bottom == NULL) { /* the first switch of this thread left its g0 */
+    m->g0_bottom = bottom;
+    m->g0_size = size;
+  }
+}
+static go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
+  void **fake = from != NULL ? &from->fiber : &m->g0_fiber;
+  if (to != NULL) {
+    size_t size = (size_t)1 << to->stack_class;
+    __sanitizer_start_switch_fiber(dying ? NULL : fake, to->stack_top - size, size);
+  } else {
+    __sanitizer_start_switch_fiber(dying ? NULL : fake, m->g0_bottom, m->g0_size);
+  }
+  m = go_arch_switch_(from != NULL ? &from->ctx : &m->g0, to != NULL ? &to->ctx : &m->g0, m);
+  asan_arrived(m, from != NULL ? from->fiber : m->g0_fiber);
+  return m;
+}
+#else
+static inline go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
+  (void)dying;
+  return go_arch_switch_(from != NULL ? &from->ctx : &m->g0, to != NULL ? &to->ctx : &m->g0, m);
+}
+#endif
+
+static __attribute__((noinline)) void wait_off_cpu_slow(go_g_ *g) {
+  for (uint32_t i = 0; go_ld_acq(&g->on_cpu) != 0; i++) {
+    if (i < 100) {
+      go_arch_relax_();
+    } else {
+      go_os_yield_(); /* the thread on its stack has lost its CPU within a few instructions of the end */
+    }
+  }
+}
+
+/* g, taken out of a queue by this M, becomes what m runs. */
+static inline void take_over(go_m_ *m, go_g_ *g) {
+  if (GO_UNLIKELY_(g->stack_top == NULL)) {
+    go_bind_(m, g);
+  } else if (GO_UNLIKELY_(go_ld_acq(&g->on_cpu) != 0)) { /* pairs with go_after_switch_ */
+    wait_off_cpu_slow(g);
+  }
+  go_st_rlx(&g->on_cpu, 1u);
+  go_set_state_(g, GO_G_RUNNING_);
+  m->cur = g;
+}
+
+static void run(go_m_ *m) {
+  go_g_ *g = m->cur;
+  if (GO_UNLIKELY_(g->flags & GO_G_PINNED_)) {
+    go_lock_thread();
+  }
+  g->fn(g->arg);
+  go_end_(go_m_get_());
+}
+
+void go_g_entry_(void *arg) {
+  go_m_ *m = arg;
+#if defined(GO_ASAN_)
+  asan_arrived(m, NULL);
+#endif
+  go_after_switch_(m);
+  run(m);
+}
+
+/* ---- the fast half: on a goroutine's stack ---- */
+
+static __attribute__((noinline)) go_g_ *pick_fresh(go_p_ *p) {
+  void *g;
+  if ((p->turn & 63) == 0 && go_fresh_steal_(&p->q, &g, 1) == 1) {
+    return g; /* the oldest: nobody waits for ever under a rain of spawns */
+  }
+  return go_fresh_get_(&p->q, p->solo);
+}
+
+/* The next goroutine of this P; NULL: let g0 decide. */
+static inline go_g_ *pick(go_m_ *m, go_p_ *p) {
+  if (GO_UNLIKELY_(--p->ticks < 0 || m->locked_g != NULL)) {
+    return NULL;
+  }
+  bool solo = p->solo;
+  go_g_ *g = go_next_get_(&p->q, solo);
+  if (g == NULL) {
+    if (GO_UNLIKELY_((++p->turn & 7) == 0)) {
+      g = pick_fresh(p);
+    }
+    if (g == NULL) {
+      g = go_ring_get_(&p->q, solo);
+    }
+    if (g == NULL) {
+      g = go_fresh_get_(&p->q, solo);
+    }
+    if (g == NULL) {
+      return NULL;
+    }
+  }
+  if (GO_UNLIKELY_(g->locked_m != NULL)) {
+    m->handoff = g;
+    return NULL;
+  }
+  return g;
+}
+
+static go_m_ *park_thread(go_m_ *m);
+
+go_m_ *go_park_(go_m_ *m) {
+  go_g_ *g = m->cur;
+  go_p_ *p = m->p;
+  if (GO_UNLIKELY_(p == NULL)) {
+    return park_thread(m);
+  }
+  go_g_ *next = pick(m, p);
+  if (GO_UNLIKELY_(next == g)) { /* readied before it was off its stack */
+    go_set_state_(g, GO_G_RUNNING_);
+    return m;
+  }
+  if (next != NULL) {
+    take_over(m, next);
+  }
+  m->prev = g;
+  m = switch_to(m, g, next, false);
+  go_after_switch_(m);
+  return m;
+}
+
+static __attribute__((noinline)) void ring_put_slow(go_p_ *p, go_g_ *g) {
+  void *out[GO_RUNQ_CAP_ / 2];
+  uint32_t n = go_ring_steal_(&p->q, out);
+  for (uint32_t i = 0; i + 1 < n; i++) {
+    ((go_g_ *)out[i])->link = out[i + 1];
+  }
+  if (n > 0) {
+    go_global_put_(out[0], out[n - 1], n);
+  }
+  if (!go_ring_put_(&p->q, g)) {
+    go_global_put_(g, g, 1);
+  }
+}
+
+static inline void ring_put(go_p_ *p, go_g_ *g) {
+  if (GO_UNLIKELY_(!go_ring_put_(&p->q, g))) {
+    ring_put_slow(p, g);
+  }
+}
+
+static __attribute__((noinline)) void ready_thread(go_g_ *g) {
+  go_m_ *m = (go_m_ *)((char *)g - offsetof(go_m_, thread_g));
+  (void)go_sub_sc(&GO_S->nblocked, 1u); /* before it can run: see the deadlock check */
+  go_set_state_(g, GO_G_RUNNABLE_);
+  go_note_wake_(&m->note);
+}
+
+void go_ready_(go_m_ *m, go_g_ *g) {
+  if (GO_UNLIKELY_(go_is_thread_(g))) {
+    ready_thread(g);
+    return;
+  }
+  go_set_state_(g, GO_G_RUNNABLE_);
+  if (GO_UNLIKELY_(m == NULL || m->p == NULL)) {
+    go_inject_(g);
+    return;
+  }
+  go_p_ *p = m->p;
+  go_g_ *old = go_next_put_(&p->q, g, p->solo);
+  if (old != NULL) {
+    ring_put(p, old);
+  }
+  if (!p->solo) {
+    go_wake_();
+  }
+}
+
+go_m_ *go_yield_m_(go_m_ *m) {
+  go_g_ *g = m->cur;
+  go_p_ *p = m->p;
+  if (GO_UNLIKELY_(p == NULL)) {
+    go_os_yield_();
+    return m;
+  }
+  go_g_ *next = pick(m, p);
+  if (next != NULL) {
+    go_set_state_(g, GO_G_RUNNABLE_);
+    take_over(m, next);
+    m->prev = g;
+    ring_put(p, g);
+    m = switch_to(m, g, next, false);
+    go_after_switch_(m);
+    return m;
+  }
+  if (p->ticks >= 0 && m->locked_g == NULL && m->handoff == NULL) {
+    return m; /* nothing else here; the look round finds what is elsewhere */
+  }
+  go_set_state_(g, GO_G_RUNNABLE_);
+  m->prev = g;
+  m->requeue = g;
+  m = switch_to(m, g, NULL, false);
+  go_after_switch_(m);
+  return m;
+}
+
+void go_yield(void) { (void)go_yield_m_(go_enter_()); }
+
+bool go_checkpoint(void) {
+  go_m_ *m = go_enter_();
+  go_p_ *p = m->p;
+  if (p == NULL || (go_runq_empty_(&p->q) && go_ld_rlx(&GO_S->q_n) == 0 &&
+                    go_ld_rlx(&p->leave) == 0 && go_ld_rlx(&p->tm.first) == INT64_MAX)) {
+    return false;
+  }
+  (void)go_yield_m_(m);
+  return true;
+}
+
+/* The next goroutine starts on the stack that this one leaves. */
+static bool can_take_stack(const go_g_ *g, const go_g_ *next) {
+  return GO_TAKEOVER_ && next->stack_top == NULL && g->stack_class == GO_S->stack_class &&
+         !(g->flags & GO_G_DEEP_);
+}
+
+static void go_restarted_(void *m) { run(m); }
+
+_Noreturn void go_end_(go_m_ *m) {
+  go_g_ *g = m->cur;
+  go_p_ *p = m->p;
+  if (GO_UNLIKELY_(g->name != NULL)) {
+    g->name[0] = '\0';
+  }
+  if (g->on_end != NULL) {
+    g->on_end(g->end_arg);
+    g->on_end = NULL;
+  }
+  if (GO_UNLIKELY_(g->locked_m != NULL)) { /* Go: the thread's state may be spoilt */
+    g->locked_m = NULL;
+    g->lock_count = 0;
+    m->locked_g = NULL;
+    m->die = true;
+    p->ticks = 0;
+  }
+  if (GO_S->max_g != 0) {
+    (void)go_add_rlx(&GO_S->ng, (uint64_t)-1);
+  }
+  go_set_state_(g, GO_G_DEAD_);
+  go_st_rlx(&p->ndied, go_ld_rlx(&p->ndied) + 1);
+  go_g_ *next = pick(m, p);
+  if (next != NULL && can_take_stack(g, next)) {
+    next->stack_top = g->stack_top;
+    next->stack_class = g->stack_class;
+    g->stack_top = NULL;
+    go_recycle_(m, g);
+    take_over(m, next);
+    go_arch_restart_(go_stack_start_(next->stack_top), go_restarted_, m);
+  }
+  if (next != NULL) {
+    take_over(m, next);
+  }
+  m->dead = g;
+  (void)switch_to(m, g, next, true);
+  __builtin_unreachable();
+}
+
+/* ---- waking ---- */
+
+static __attribute__((noinline)) void wake_slow(void) {
+  uint32_t none = 0;
+  if (!go_cas_sc(&GO_S->nspinning, &none, 1u)) {
+    return;
+  }
+  go_lock_(&GO_S->lock);
+  go_p_ *p = go_p_get_idle_();
+  go_m_ *m = p != NULL ? GO_S->idle_m : NULL;
+  if (m != NULL) {
+    GO_S->idle_m = m->link;
+  }
+  bool poke = p != NULL && m == NULL && go_ld_rlx(&GO_S->poller) != 0;
+  if (poke) { /* the M that waits in the poller will do */
+    go_p_put_idle_(p);
+    p = NULL;
+  }
+  go_unlock_(&GO_S->lock);
+  if (m != NULL) {
+    m->spinning = true;
+    m->next_p = p;
+    go_note_wake_(&m->note);
+  } else if (p != NULL) {
+    (void)go_m_start_(p, true);
+  } else {
+    (void)go_sub_sc(&GO_S->nspinning, 1u);
+    if (poke) {
+      go_poll_break_();
+    }
+  }
+}
+
+/* sc loads: ordered after the locked instruction that published the work. See "Waking". */
+void go_wake_(void) {
+  if (go_ld_sc(&GO_S->nidle_p) != 0 && go_ld_sc(&GO_S->nspinning) == 0) {
+    wake_slow();
+  }
+}
+
+void go_global_put_(go_g_ *first, go_g_ *last, uint32_t n) {
+  last->link = NULL;
+  go_lock_(&GO_S->lock);
+  if (GO_S->q_tail != NULL) {
+    GO_S->q_tail->link = first;
+  } else {
+    GO_S->q_head = first;
+  }
+  GO_S->q_tail = last;
+  go_st_sc(&GO_S->q_n, go_ld_rlx(&GO_S->q_n) + n);
+  go_unlock_(&GO_S->lock);
+}
+
+void go_inject_(go_g_ *g) {
+  go_global_put_(g, g, 1);
+  go_wake_();
+}
+
+/* ---- the slow half: on g0 ---- */
+
+/* Up to `max` from the global queue: returns the first, the others go into p's ring. */
+static go_g_ *global_get(go_p_ *p, uint32_t max) {
+  if (go_ld_rlx(&GO_S->q_n) == 0) {
+    return NULL;
+  }
+  go_lock_(&GO_S->lock);
+  uint32_t n = go_ld_rlx(&GO_S->q_n);
+  uint32_t share = n / go_ld_rlx(&GO_S->procs) + 1;
+  uint32_t take = share < max ? share : max;
+  take = take < n ? take : n;
+  go_g_ *first = GO_S->q_head, *rest = NULL;
+  if (take > 0) {
+    go_g_ *last = first;
+    for (uint32_t i = 1; i < take; i++) {
+      last = last->link;
+    }
+    rest = first->link;
+    GO_S->q_head = last->link;
+    if (GO_S->q_head == NULL) {
+      GO_S->q_tail = NULL;
+    }
+    go_st_sc(&GO_S->q_n, n - take);
+  }
+  go_unlock_(&GO_S->lock);
+  for (uint32_t i = 1; i < take; i++) {
+    go_g_ *next = rest->link;
+    ring_put(p, rest);
+    rest = next;
+  }
+  return take > 0 ? first : NULL;
+}
+
+static void adapt_ticks(go_p_ *p, int64_t now) {
+  int64_t took = now - p->tick_at;
+  int32_t n = p->tick_n;
+  if (took > 2 * LOOK_EVERY) {
+    n = (int32_t)(n * LOOK_EVERY / took);
+  } else if (took < LOOK_EVERY / 2) {
+    n = n * 2;
+  }
+  p->tick_n = n < 1 ? 1 : n > TICKS_MAX ? TICKS_MAX : n;
+  p->ticks = p->tick_n;
+  p->tick_at = now;
+}
+
+/* Whether it ran or is allowed to go on with the local queue: see "Looking round". */
+static go_g_ *look_round(go_m_ *m, go_p_ *p) {
+  int64_t now = go_os_now_();
+  adapt_ticks(p, now);
+  (void)go_tm_run_(m, p, now);
+  if (now - p->next_at > NEXT_SLICE) {
+    p->next_at = now;
+    go_g_ *next = go_next_get_(&p->q, p->solo);
+    if (next != NULL) {
+      ring_put(p, next);
+    }
+  }
+  return global_get(p, 1);
+}
+
+static go_g_ *steal_half(go_p_ *p, go_p_ *victim) {
+  void *out[GO_RUNQ_CAP_ / 2];
+  uint32_t n = go_ring_steal_(&victim->q, out);
+  if (n == 0) {
+    n = go_fresh_steal_(&victim->q, out, GO_RUNQ_CAP_ / 2);
+  }
+  if (n == 0) {
+    return NULL;
+  }
+  for (uint32_t i = 1; i < n; i++) { /* our ring is empty, or nearly so */
+    ring_put(p, out[i]);
+  }
+  return out[0];
+}
+
+/* The victim has readied it and may be about to park and run it: give it some microseconds. */
+static go_g_ *steal_next(go_p_ *victim) {
+  void *g = go_ld_rlx(&victim->q.next);
+  if (g == NULL) {
+    return NULL;
+  }
+  for (int i = 0; i < 60; i++) {
+    go_arch_relax_();
+    if (go_ld_rlx(&victim->q.next) != g) {
+      return NULL;
+    }
+  }
+  return go_next_get_(&victim->q, false);
+}
+
+static uint32_t gcd(uint32_t a, uint32_t b) {
+  while (b != 0) {
+    uint32_t t = a % b;
+    a = b;
+    b = t;
+  }
+  return a;
+}
+
+/* One pass over all Ps in a random order. */
+static go_g_ *steal_round(go_m_ *m, go_p_ *p, bool last, int64_t now) {
+  uint32_t n = go_ld_acq(&GO_S->np_made);
+  uint32_t at = (uint32_t)(go_rand_(&m->rng) >> 32) % n;
+  uint32_t step = (uint32_t)(go_rand_(&m->rng) >> 32) % n + 1;
+  while (gcd(step, n) != 1) {
+    step++;
+  }
+  for (uint32_t i = 0; i < n; i++, at = (at + step) % n) {
+    go_p_ *victim = GO_S->all_p[at];
+    if (victim == p) {
+      continue;
+    }
+    if (last && (int64_t)go_ld_rlx(&victim->tm.first) <= now && go_tm_run_(m, victim, now)) {
+      go_g_ *g = go_next_get_(&p->q, p->solo); /* timers ready into our own queue */
+      if (g != NULL) {
+        return g;
+      }
+    }
+    go_g_ *g = steal_half(p, victim);
+    if (g == NULL && last) {
+      g = steal_next(victim);
+    }
+    if (g != NULL) {
+      return g;
+    }
+  }
+  return NULL;
+}
+
+static bool may_spin(go_m_ *m) {
+  if (m->spinning) {
+    return true;
+  }
+  uint32_t busy = go_ld_rlx(&GO_S->procs) - go_ld_rlx(&GO_S->nidle_p);
+  if (2 * go_ld_rlx(&GO_S->nspinning) >= busy) {
+    return false;
+  }
+  m->spinning = true;
+  (void)go_add_sc(&GO_S->nspinning, 1u);
+  return true;
+}
+
+static go_g_ *steal(go_m_ *m, go_p_ *p) {
+  if (go_ld_rlx(&GO_S->np_made) == 1 || !may_spin(m)) {
+    return NULL;
+  }
+  for (int round = 0; round < STEAL_ROUNDS; round++) {
+    bool last = round == STEAL_ROUNDS - 1;
+    go_g_ *g = steal_round(m, p, last, last ? go_os_now_() : 0);
+    if (g == NULL) {
+      g = global_get(p, GO_RUNQ_CAP_ / 2);
+    }
+    if (g != NULL) {
+      return g;
+    }
+    for (int i = 0; i < 20 << round; i++) {
+      go_arch_relax_();
+    }
+  }
+  return NULL;
+}
+
+static go_g_ *find_local(go_m_ *m, go_p_ *p) {
+  if ((int64_t)go_ld_rlx(&p->tm.first) != INT64_MAX) {
+    (void)go_tm_run_(m, p, go_os_now_());
+  }
+  go_g_ *g = go_next_get_(&p->q, p->solo);
+  if (g == NULL) {
+    g = go_ring_get_(&p->q, p->solo);
+  }
+  if (g == NULL) {
+    g = go_fresh_get_(&p->q, p->solo);
+  }
+  return g != NULL ? g : global_get(p, GO_RUNQ_CAP_ / 2);
+}
+
+static bool work_anywhere(void) {
+  if (go_ld_sc(&GO_S->q_n) != 0) {
+    return true;
+  }
+  uint32_t n = go_ld_acq(&GO_S->np_made);
+  for (uint32_t i = 0; i < n; i++) {
+    if (!go_runq_empty_(&GO_S->all_p[i]->q)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Takes an idle P if there is one. */
+static bool acquire_idle(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  go_p_ *p = go_p_get_idle_();
+  go_unlock_(&GO_S->lock);
+  if (p == NULL) {
+    return false;
+  }
+  go_p_acquire_(m, p);
+  return true;
+}
+
+static void stop_spinning(go_m_ *m) {
+  if (m->spinning) {
+    m->spinning = false;
+    (void)go_sub_sc(&GO_S->nspinning, 1u);
+  }
+}
+
+/* Steps 2 to 5 of the spinner. Returns whether m holds a P again. */
+static bool give_p_back(go_m_ *m) {
+  bool was_spinning = m->spinning;
+  go_lock_(&GO_S->lock);
+  if (go_ld_rlx(&GO_S->q_n) != 0 || go_ld_rlx(&m->p->leave) != 0) {
+    go_unlock_(&GO_S->lock);
+    return true;
+  }
+  go_p_put_idle_(go_p_release_(m));
+  go_unlock_(&GO_S->lock);
+  stop_spinning(m);
+  go_fence_sc();
+  if (work_anywhere() && acquire_idle(m)) {
+    if (was_spinning) {
+      m->spinning = true;
+      (void)go_add_sc(&GO_S->nspinning, 1u);
+    }
+    return true;
+  }
+  return false;
+}
+
+/* Waits for the first timer, when nobody else does. Returns whether it has waited. m holds no P. */
+static bool keep_time(void) {
+  int64_t when = go_tm_first_();
+  uint32_t none = 0;
+  if (when == INT64_MAX || !go_cas_sc(&GO_S->poller, &none, 1u)) {
+    return false;
+  }
+  for (;;) { /* a timer that came in between has either seen poller, or is seen here */
+    go_st_sc(&GO_S->poll_until, (uint64_t)when);
+    int64_t again = go_tm_first_();
+    if (again >= when) {
+      break;
+    }
+    when = again;
+  }
+  int64_t ns = when - go_os_now_();
+  if (ns > 0) {
+    (void)go_poll_wait_(ns);
+  }
+  go_st_sc(&GO_S->poller, 0u);
+  return true;
+}
+
+/* No timer that could wake a goroutine: the one that gives stacks back does not count. */
+static bool no_timers(void) {
+  uint32_t n = go_ld_acq(&GO_S->np_made), in = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    go_tm_heap_ *h = &GO_S->all_p[i]->tm;
+    go_lock_(&h->lock);
+    in += h->n;
+    go_unlock_(&h->lock);
+  }
+  return in <= go_ld_sc(&GO_S->trimming);
+}
+
+/* Every P is idle, nothing is queued, no timer runs: whether this can ever change. Looks twice, some time
+ * apart, so that handing over between threads costs no system call here. */
+static bool suspect_deadlock(void) {
+  return go_ld_sc(&GO_S->nidle_p) == go_ld_sc(&GO_S->procs) && go_ld_sc(&GO_S->q_n) == 0 &&
+         no_timers() && go_ld_sc(&GO_S->nspinning) == 0 && go_ld_sc(&GO_S->stopping) == 0 &&
+         (go_live_() > 0 || (int32_t)go_ld_sc(&GO_S->nblocked) > 0);
+}
+
+static void check_deadlock(void) {
+  if (go_ld_sc(&GO_S->nidle_p) != go_ld_sc(&GO_S->procs) || !suspect_deadlock()) {
+    return;
+  }
+  /* A thread that is neither ours nor waits in golib may do something yet. */
+  int threads = go_os_thread_count_();
+  go_lock_(&GO_S->lock);
+  int asleep = (int)GO_S->nm + (int)go_ld_sc(&GO_S->nblocked);
+  go_unlock_(&GO_S->lock);
+  if (threads >= 0 && threads <= asleep && suspect_deadlock()) {
+    go_deadlock_();
+  }
+}
+
+/* Sleeps until woken. The last one awake looks whether it is for ever. */
+static void sleep_long(go_note_ *n) {
+  if (!suspect_deadlock() || !go_note_sleep_(n, 10 * GO_MS)) {
+    check_deadlock();
+    (void)go_note_sleep_(n, -1);
+  }
+}
+
+static __attribute__((noinline)) go_m_ *park_thread(go_m_ *m) {
+  (void)go_add_sc(&GO_S->nblocked, 1u);
+  sleep_long(&m->note);
+  go_set_state_(m->cur, GO_G_RUNNING_);
+  return m;
+}
+
+/* Sleeps until somebody gives m a P. */
+static void sleep_m(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  if (go_ld_rlx(&GO_S->stopping) != 0) {
+    go_unlock_(&GO_S->lock);
+    return;
+  }
+  go_note_clear_(&m->note);
+  m->link = GO_S->idle_m;
+  GO_S->idle_m = m;
+  go_unlock_(&GO_S->lock);
+  sleep_long(&m->note);
+  if (m->next_p != NULL) {
+    go_p_acquire_(m, m->next_p);
+    m->next_p = NULL;
+  }
+}
+
+/* m holds no P: comes back with one, or because the scheduler stops. */
+static void wait_for_p(go_m_ *m) {
+  while (m->p == NULL && go_ld_acq(&GO_S->stopping) == 0) {
+    if (keep_time() && acquire_idle(m)) {
+      m->spinning = true;
+      (void)go_add_sc(&GO_S->nspinning, 1u);
+    } else { /* somebody else keeps the time, or all Ps are busy, and look at the timers themselves */
+      sleep_m(m);
+    }
+  }
+}
+
+static void requeue(go_m_ *m) {
+  go_g_ *g = m->requeue;
+  m->requeue = NULL;
+  if (m->p != NULL && g->locked_m == NULL) {
+    ring_put(m->p, g);
+  } else {
+    go_global_put_(g, g, 1);
+  }
+}
+
+/* The next goroutine, with a P held; NULL: the thread shall end. */
+static go_g_ *find(go_m_ *m) {
+  for (;;) {
+    go_p_ *p = m->p;
+    if (p == NULL) {
+      wait_for_p(m);
+      if (m->p == NULL) {
+        return NULL;
+      }
+      continue;
+    }
+    if (GO_UNLIKELY_(go_ld_acq(&p->leave) != 0)) {
+      go_p_retire_(m);
+      continue;
+    }
+    go_g_ *g = NULL;
+    if (p->ticks <= 0) {
+      g = look_round(m, p);
+    }
+    if (g == NULL) {
+      g = find_local(m, p);
+    }
+    if (g == NULL) {
+      g = steal(m, p);
+    }
+    if (g != NULL) {
+      return g;
+    }
+    if (!give_p_back(m) && go_ld_acq(&GO_S->stopping) != 0) {
+      return NULL;
+    }
+  }
+}
+
+/* m found work: if it was the last spinner, there may be more. */
+static void found_work(go_m_ *m) {
+  if (m->spinning) {
+    m->spinning = false;
+    if (go_sub_sc(&GO_S->nspinning, 1u) == 1) {
+      go_wake_();
+    }
+  }
+}
+
+/* ---- goroutines wired to threads ---- */
+
+/* m's goroutine has parked: others get the P; m sleeps until it is handed one with its goroutine. */
+static go_g_ *wait_locked(go_m_ *m) {
+  if (m->p != NULL) {
+    go_p_handoff_(go_p_release_(m));
+  }
+  sleep_long(&m->note);
+  go_note_clear_(&m->note);
+  go_p_acquire_(m, m->next_p);
+  m->next_p = NULL;
+  return m->locked_g;
+}
+
+/* g is wired to another M: give it our P. */
+static void run_locked(go_m_ *m, go_g_ *g) {
+  go_m_ *to = g->locked_m;
+  to->next_p = go_p_release_(m);
+  go_note_wake_(&to->note);
+}
+
+void go_lock_thread(void) {
+  go_m_ *m = go_enter_();
+  go_g_ *g = m->cur;
+  if (m->p == NULL) {
+    return;
+  }
+  if (g->lock_count++ == 0) {
+    go_note_clear_(&m->note);
+    g->locked_m = m;
+    m->locked_g = g;
+  }
+}
+
+void go_unlock_thread(void) {
+  go_m_ *m = go_enter_();
+  go_g_ *g = m->cur;
+  if (m->p == NULL || g->lock_count == 0) {
+    return;
+  }
+  if (--g->lock_count == 0 && (g->flags & GO_G_WIRED_)) {
+    g->lock_count = 1;
+  }
+  if (g->lock_count == 0) {
+    g->locked_m = NULL;
+    m->locked_g = NULL;
+  }
+}
+
+/* ---- an M's life ---- */
+
+static void execute(go_m_ *m, go_g_ *g) {
+  found_work(m);
+  take_over(m, g);
+  m = switch_to(m, NULL, g, false);
+  m->cur = NULL;
+  go_after_switch_(m);
+  if (m->requeue != NULL) {
+    requeue(m);
+  }
+}
+
+void go_m_loop_(go_m_ *m) {
+#if defined(GO_TSAN_)
+  m->g0_fiber = __tsan_get_current_fiber();
+#endif
+  while (!m->die) {
+    go_g_ *g = m->handoff;
+    if (m->locked_g != NULL) {
+      g = wait_locked(m);
+    } else if (g != NULL) {
+      m->handoff = NULL;
+    } else {
+      g = find(m);
+    }
+    if (g == NULL) {
+      break;
+    }
+    if (GO_UNLIKELY_(g->locked_m != NULL && g->locked_m != m)) {
+      found_work(m);
+      run_locked(m, g);
+    } else {
+      execute(m, g);
+    }
+  }
+  if (m->p != NULL) {
+    go_p_handoff_(go_p_release_(m));
+  }
+}

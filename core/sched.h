@@ -1,0 +1,196 @@
+/* core/sched.h: what the rest of core, and sync, context and net, use of the scheduler.
+ *
+ * How to wait, for anything:
+ *   go_m_ *m = go_enter_();
+ *   go_prepark_(m, reason);     // from here on a waker may find us
+ *   ... make m->cur known to the waker, release the lock that it needs ...
+ *   m = go_park_(m);            // returns after go_ready_(m, g), on whatever thread
+ * Every park is matched by exactly one ready. When several could come (a select, a cancelled
+ * context, a time-out), each first has to win go_claim_.
+ *
+ * m is the calling thread's: it is stale after everything that suspends, which therefore returns the new
+ * one or is followed by go_enter_.
+ */
+#ifndef GOLIB_CORE_SCHED_H_
+#define GOLIB_CORE_SCHED_H_
+
+#include "core/g.h"
+
+/* ---- thread-local (core/tls.c) ---- */
+
+/* The calling thread's M; NULL on a plain thread that golib does not know yet. */
+go_m_ *go_m_get_(void);
+void go_m_set_(go_m_ *m);
+
+/* ---- who am I ---- */
+
+/* Starts the scheduler if need be and makes the plain thread known. Fatal when memory is short. */
+go_m_ *go_attach_slow_(void);
+
+static inline go_m_ *go_enter_(void) {
+  go_m_ *m = go_m_get_();
+  return GO_LIKELY_(m != NULL) ? m : go_attach_slow_();
+}
+
+static inline bool go_is_thread_(const go_g_ *g) { return (g->flags & GO_G_THREAD_) != 0; }
+
+static inline void go_set_state_(go_g_ *g, uint8_t state) {
+  __atomic_store_n(&g->state, state, __ATOMIC_RELAXED);
+}
+static inline uint8_t go_get_state_(const go_g_ *g) {
+  return __atomic_load_n(&g->state, __ATOMIC_RELAXED);
+}
+
+/* ---- waiting and waking (core/sched.c) ---- */
+
+static inline void go_prepark_(go_m_ *m, uint8_t reason) {
+  go_g_ *g = m->cur;
+  __atomic_store_n(&g->reason, reason, __ATOMIC_RELAXED);
+  go_set_state_(g, GO_G_WAITING_);
+  if (GO_UNLIKELY_(go_is_thread_(g))) {
+    go_note_clear_(&m->note);
+  }
+}
+
+/* Parks the current goroutine, or blocks the plain thread, until go_ready_. Returns the M it resumes on. */
+go_m_ *go_park_(go_m_ *m);
+/* Makes g run: at once after the current goroutine parks, if m holds a P; m is the calling thread's, or NULL.
+ * Never suspends. May be called with short locks held, but not with sched.lock. */
+void go_ready_(go_m_ *m, go_g_ *g);
+/* Lets others run first. Returns the M it resumes on. */
+go_m_ *go_yield_m_(go_m_ *m);
+/* Ends the current goroutine: its deferred calls have run. */
+_Noreturn void go_end_(go_m_ *m);
+/* Wakes a sleeping M when a P is idle and nobody looks for work already: after work was made visible to thieves. */
+void go_wake_(void);
+
+/* ---- waits that several may end ---- */
+
+/* The number of the wait that the current goroutine begins now: for those who may end it. */
+static inline uint32_t go_claim_open_(go_g_ *g) { return go_ld_rlx(&g->claim); }
+/* Whether the caller is the one who ends wait number seq of g; it must then store claimed_by and
+ * call go_ready_. Late claims for waits that are over fail, even when g waits for something else
+ * by now: numbers are not used again (in 2^32 waits). */
+static inline bool go_claim_(go_g_ *g, uint32_t seq) {
+  return go_ld_rlx(&g->claim) == seq && go_cas_ar(&g->claim, &seq, seq + 1);
+}
+
+/* Waits until ctx is done (NULL: for ever) and returns its code. */
+int go_wait_done_(go_ctx *ctx, uint8_t reason);
+
+/* ---- timers (core/timer.c) ---- */
+
+/* Adds a timer to the P of m (plain threads: to some P). fn runs at or after tm->when. 0 or GO_ENOMEM. */
+int go_tm_add_(go_m_ *m, go_tm_ *tm);
+/* Takes it out: true when it was still waiting; false when fn has run, runs, or is about to. */
+bool go_tm_del_(go_tm_ *tm);
+/* Runs what is due in p's heap at `now`. The caller holds a P. Returns whether anything ran. */
+bool go_tm_run_(go_m_ *m, go_p_ *p, int64_t now);
+/* When the first timer of all Ps is due; INT64_MAX: none. */
+int64_t go_tm_first_(void);
+/* Moves all timers of `from`, which nobody holds any more, to `to`. GO_ENOMEM: nothing was moved. */
+int go_tm_move_(go_p_ *from, go_p_ *to);
+
+/* ---- contexts (core/cancel.c) ---- */
+
+/* What core sees of a context: the first member of struct go_ctx. */
+typedef struct go_cancel_wait_ {
+  struct go_cancel_wait_ *next, *prev;
+  go_g_ *g;
+  uint32_t seq;
+} go_cancel_wait_;
+
+typedef struct go_cancel_ {
+  go_a32 lock;
+  go_a32 err; /* 0, or the negated code; stored once, under lock */
+  go_cancel_wait_ *head;
+} go_cancel_;
+
+/* 0, GO_ECANCELED or GO_ETIMEDOUT. NULL: 0. */
+int go_cancel_err_(go_ctx *ctx);
+/* Registers wait `seq` of w->g, to be claimed (claimed_by = w) on cancellation. ctx NULL: nothing. Returns
+ * false, with nothing registered, when ctx is done already. */
+bool go_cancel_add_(go_ctx *ctx, go_cancel_wait_ *w, go_g_ *g, uint32_t seq);
+/* Ends it; afterwards nobody refers to w. */
+void go_cancel_del_(go_ctx *ctx, go_cancel_wait_ *w);
+/* Cancels: wakes all who wait. The first call wins and returns true. */
+bool go_cancel_fire_(go_m_ *m, go_cancel_ *c, int err);
+
+/* ---- goroutines (core/spawn.c) ---- */
+
+/* How a goroutine is started; all-zero is the default. */
+typedef struct go_spawn_ {
+  const char *site;
+  const char *name;
+  size_t stack_size;
+  uint8_t flags;
+  go_m_ *wired;           /* the M, which waits for it, that alone may run it; or NULL */
+  void (*on_end)(void *); /* on its goroutine's stack when it ends, however it ends; may not suspend */
+  void *end_arg;
+} go_spawn_;
+/* Starts fn with a copy of size bytes at args (size 0: with args itself). Errors as go_spawn. */
+int go_spawn_with_(const go_spawn_ *how, void (*fn)(void *), const void *args, size_t size);
+/* Gives g, which the caller is about to run for the first time, a stack and a context. */
+void go_bind_(go_m_ *m, go_g_ *g);
+/* Where a goroutine begins: called with its M, on its stack. */
+void go_g_entry_(void *m);
+/* Takes a dead G and its stack back. Called on the other side of its last switch. */
+void go_recycle_(go_m_ *m, go_g_ *g);
+/* Names g: 0 or GO_ENOMEM. Its buffer ends in a 0 byte at all times, so that a dump may read it. */
+int go_name_(go_g_ *g, const char *name);
+/* Calls f for every G that has ever been made. Memory of Gs is never unmapped while the scheduler is up. */
+void go_each_g_(void (*f)(go_g_ *, void *), void *arg);
+void go_spawn_fini_(void);
+/* P p goes out of use: its cached Gs, stacks and credits go to the shared ones. Its holder calls. */
+void go_spawn_flush_(go_p_ *p);
+
+/* ---- starting and stopping (core/proc.c) ---- */
+
+/* Brings the scheduler up: 0, GO_ENOMEM, GO_EAGAIN. */
+int go_start_(void);
+/* A new P-less worker thread that starts with p (may be NULL) and, if so, spinning. sched.lock is not held. */
+int go_m_start_(go_p_ *p, bool spinning);
+void go_m_loop_(go_m_ *m);
+/* sched.lock held. */
+void go_p_put_idle_(go_p_ *p);
+go_p_ *go_p_get_idle_(void);
+void go_p_acquire_(go_m_ *m, go_p_ *p);
+go_p_ *go_p_release_(go_m_ *m);
+/* Gives p to an M if there is work for it, else makes it idle. */
+void go_p_handoff_(go_p_ *p);
+/* Puts n goroutines, linked by g->link, at the global queue's tail. */
+void go_global_put_(go_g_ *first, go_g_ *last, uint32_t n);
+/* Puts them there and wakes somebody. */
+void go_inject_(go_g_ *g);
+int64_t go_live_(void);
+/* The caller holds p, which go_procs_ wants gone. Everything in it goes to others. */
+void go_p_retire_(go_m_ *m);
+/* Some stacks were put back: see to it that they are given back later. */
+void go_stack_surplus_(void);
+
+/* ---- the end (core/dump.c, core/panic.c) ---- */
+
+/* Broken invariants and misuse that cannot be recovered from: message on stderr, dump, abort. */
+_Noreturn void go_fatal_(const char *fmt, ...) GO_PRINTF(1, 2);
+/* Every goroutine sleeps for ever. */
+_Noreturn void go_deadlock_(void);
+/* Runs all deferred calls of the current goroutine, innermost first. */
+void go_run_defers_(go_g_ *g);
+/* The first lines and the list of goroutines. */
+void go_dump_all_(int fd);
+/* "[%s]" of a G's state or wait reason. */
+const char *go_state_text_(const go_g_ *g);
+
+/* Handler of faults, and its registration. */
+bool go_on_fault_(void *addr, void *context);
+
+static inline uint64_t go_rand_(uint64_t *s) { /* xorshift64*: for choices, not for secrets */
+  uint64_t x = *s;
+  x ^= x >> 12;
+  x ^= x << 25;
+  x ^= x >> 27;
+  *s = x;
+  return x * 2685821657736338717u;
+}
+
+#endif /* GOLIB_CORE_SCHED_H_ */

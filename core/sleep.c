@@ -1,0 +1,93 @@
+/* core/sleep.c: go_sleep, and the clock. */
+#include <golib/go.h>
+#include <golib/time.h>
+
+#include "core/sched.h"
+
+go_nsec go_now(void) { return go_os_now_(); }
+
+static void wake_sleeper(go_m_ *m, void *arg, uint32_t seq) {
+  go_g_ *g = arg;
+  if (go_claim_(g, seq)) {
+    g->claimed_by = NULL;
+    go_ready_(m, g);
+  }
+}
+
+static int64_t deadline_of(go_nsec d) {
+  int64_t now = go_os_now_();
+  return d > INT64_MAX - 1 - now ? INT64_MAX - 1 : now + d;
+}
+
+/* A plain thread needs no timer: its futex wait has a time-out. */
+static int sleep_thread(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
+  bool forever = until == GO_FOREVER;
+  go_g_ *g = m->cur;
+  go_cancel_wait_ w;
+  uint32_t seq = go_claim_open_(g);
+  go_prepark_(m, reason);
+  if (!go_cancel_add_(ctx, &w, g, seq)) {
+    go_set_state_(g, GO_G_RUNNING_);
+    return go_cancel_err_(ctx);
+  }
+  bool woken = false;
+  while (!woken) {
+    int64_t left = until - go_os_now_();
+    if (left <= 0 && !forever) {
+      break;
+    }
+    woken = go_note_sleep_(&m->note, forever ? -1 : left);
+  }
+  if (!woken && !go_claim_(g, seq)) { /* cancelled at the last moment: the wake-up is on its way */
+    woken = go_note_sleep_(&m->note, -1);
+  }
+  if (woken) {
+    (void)go_add_sc(&GO_S->nblocked, 1u); /* go_ready_ took one off */
+  }
+  go_cancel_del_(ctx, &w);
+  go_set_state_(g, GO_G_RUNNING_);
+  return woken ? go_cancel_err_(ctx) : 0;
+}
+
+static int sleep_g(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
+  bool forever = until == GO_FOREVER;
+  go_g_ *g = m->cur;
+  go_tm_ tm = {.when = until, .fn = wake_sleeper, .arg = g, .seq = go_claim_open_(g)};
+  go_cancel_wait_ w;
+  go_prepark_(m, reason);
+  if (!go_cancel_add_(ctx, &w, g, tm.seq)) {
+    go_set_state_(g, GO_G_RUNNING_);
+    return go_cancel_err_(ctx);
+  }
+  int r = forever ? 0 : go_tm_add_(m, &tm);
+  if (r != 0 && go_claim_(g, tm.seq)) { /* no memory for the timer */
+    go_cancel_del_(ctx, &w);
+    go_set_state_(g, GO_G_RUNNING_);
+    return r;
+  }
+  (void)go_park_(m);
+  if (ctx == NULL) {
+    return 0;
+  }
+  bool cancelled = g->claimed_by == &w;
+  go_cancel_del_(ctx, &w);
+  if (cancelled && !forever) {
+    (void)go_tm_del_(&tm);
+  }
+  return cancelled ? go_cancel_err_(ctx) : 0;
+}
+
+static int sleep_until(go_ctx *ctx, int64_t until, uint8_t reason) {
+  go_m_ *m = go_enter_();
+  return m->p == NULL ? sleep_thread(m, ctx, until, reason) : sleep_g(m, ctx, until, reason);
+}
+
+int go_sleep(go_ctx *ctx, go_nsec d) {
+  int r = go_cancel_err_(ctx);
+  if (r != 0 || d <= 0) {
+    return r;
+  }
+  return sleep_until(ctx, d == GO_FOREVER ? GO_FOREVER : deadline_of(d), GO_WAIT_SLEEP_);
+}
+
+int go_wait_done_(go_ctx *ctx, uint8_t reason) { return sleep_until(ctx, GO_FOREVER, reason); }

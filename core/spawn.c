@@ -1,0 +1,469 @@
+/* core/spawn.c: the life of a G outside the scheduler: starting, binding a stack, recycling.
+ *
+ * Gs are cut from slabs that stay mapped while the scheduler is up, so that a stale pointer to a G
+ * (a late timer, a dump) always reads a G. Free Gs: a list per P, and a shared one.
+ */
+#include <golib/go.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/sched.h"
+#include "core/stack.h"
+
+#undef go_spawn
+#undef go_spawn_copy
+#undef go_spawn_opt
+
+#define SLAB_GS 4096u
+#define SLABS_MAX 65536u
+#define FREE_MAX 128u  /* free Gs that a P keeps, */
+#define FREE_MOVE 64u  /* and how many move at a time; credits likewise */
+#define CREDIT_MOVE 16u
+#define ID_BATCH 16u
+
+_Static_assert(sizeof(go_g_) <= 288, "a million goroutines: keep G small");
+
+/* Lock order: pool.lock is a leaf. */
+static struct {
+  go_a32 lock;
+  go_g_ *free;
+  uint64_t nfree;
+  go_g_ *slab[SLABS_MAX]; /* [0, nslabs): published by nslabs */
+  go_a32 nslabs;
+  go_g_ *bump, *bump_end;
+} pool;
+
+/* pool.lock held. */
+static bool new_slab(void) {
+  uint32_t n = go_ld_rlx(&pool.nslabs);
+  size_t size = SLAB_GS * sizeof(go_g_);
+  if (n == SLABS_MAX) {
+    return false;
+  }
+  go_g_ *s = go_os_reserve_((size + go_os_page_() - 1) & ~(go_os_page_() - 1), go_os_page_());
+  if (s == NULL) {
+    return false;
+  }
+  pool.slab[n] = s;
+  pool.bump = s;
+  pool.bump_end = s + SLAB_GS;
+  go_st_rel(&pool.nslabs, n + 1); /* pairs with go_each_g_ */
+  return true;
+}
+
+/* Up to n free Gs, linked. */
+static go_g_ *pool_take(uint32_t n, uint32_t *ret_n) {
+  go_g_ *list = NULL;
+  uint32_t got = 0;
+  go_lock_(&pool.lock);
+  for (; got < n; got++) {
+    go_g_ *g = pool.free;
+    if (g != NULL) {
+      pool.free = g->link;
+      pool.nfree--;
+    } else if (pool.bump < pool.bump_end || new_slab()) {
+      g = pool.bump++;
+    } else {
+      break;
+    }
+    g->link = list;
+    list = g;
+  }
+  go_unlock_(&pool.lock);
+  *ret_n = got;
+  return list;
+}
+
+static void pool_give(go_g_ *first, go_g_ *last, uint32_t n) {
+  go_lock_(&pool.lock);
+  last->link = pool.free;
+  pool.free = first;
+  pool.nfree += n;
+  go_unlock_(&pool.lock);
+}
+
+void go_each_g_(void (*f)(go_g_ *, void *), void *arg) {
+  uint32_t n = go_ld_acq(&pool.nslabs); /* pairs with new_slab */
+  for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t k = 0; k < SLAB_GS; k++) {
+      f(&pool.slab[i][k], arg);
+    }
+  }
+}
+
+static void free_name(go_g_ *g, void *arg) {
+  (void)arg;
+  free(g->name);
+}
+
+void go_spawn_fini_(void) {
+  go_each_g_(free_name, NULL);
+  size_t size = SLAB_GS * sizeof(go_g_);
+  size = (size + go_os_page_() - 1) & ~(go_os_page_() - 1);
+  for (uint32_t i = 0; i < go_ld_rlx(&pool.nslabs); i++) {
+    go_os_release_(pool.slab[i], size);
+  }
+  memset(&pool, 0, sizeof pool);
+}
+
+/* ---- getting a G ---- */
+
+static __attribute__((noinline)) go_g_ *take_slow(go_p_ *p) {
+  p->gfree = pool_take(FREE_MOVE, &p->gfree_n);
+  return p->gfree;
+}
+
+static __attribute__((noinline)) int credit_slow(go_p_ *p) {
+  int r = go_stack_credit_(CREDIT_MOVE);
+  if (r == 0) {
+    p->credit += CREDIT_MOVE;
+  }
+  return r;
+}
+
+static __attribute__((noinline)) void id_slow(go_p_ *p) {
+  p->id_next = go_add_rlx(&GO_S->next_id, (uint64_t)ID_BATCH) + 1;
+  p->id_end = p->id_next + ID_BATCH;
+}
+
+/* The caller holds p. NULL: GO_ENOMEM. */
+static inline go_g_ *take(go_p_ *p) {
+  if (GO_UNLIKELY_(p->credit == 0) && credit_slow(p) != 0) {
+    return NULL;
+  }
+  go_g_ *g = p->gfree;
+  if (GO_UNLIKELY_(g == NULL) && (g = take_slow(p)) == NULL) {
+    return NULL;
+  }
+  p->gfree = g->link;
+  p->gfree_n--;
+  p->credit--;
+  if (GO_UNLIKELY_(p->id_next == p->id_end)) {
+    id_slow(p);
+  }
+  g->id = p->id_next++;
+  go_st_rlx(&p->nborn, go_ld_rlx(&p->nborn) + 1);
+  return g;
+}
+
+/* From a plain thread. */
+static go_g_ *take_foreign(void) {
+  uint32_t n;
+  if (go_stack_credit_(1) != 0) {
+    return NULL;
+  }
+  go_g_ *g = pool_take(1, &n);
+  if (g == NULL) {
+    go_stack_uncredit_(1);
+    return NULL;
+  }
+  g->id = go_add_rlx(&GO_S->next_id, (uint64_t)1) + 1;
+  (void)go_add_rlx(&GO_S->nborn, (uint64_t)1);
+  return g;
+}
+
+/* Undoes a take whose goroutine will not be started after all. */
+static void untake(go_m_ *m, go_g_ *g) {
+  if (m->p != NULL) {
+    go_st_rlx(&m->p->nborn, go_ld_rlx(&m->p->nborn) - 1);
+    m->p->credit++;
+    g->link = m->p->gfree;
+    m->p->gfree = g;
+    m->p->gfree_n++;
+    return;
+  }
+  (void)go_add_rlx(&GO_S->ndied, (uint64_t)1);
+  go_stack_uncredit_(1);
+  pool_give(g, g, 1);
+}
+
+/* ---- stacks ---- */
+
+static void set_stack(go_g_ *g, uint32_t cls, char *top) {
+  g->stack_top = top;
+  g->stack_class = (uint8_t)cls;
+}
+
+static char *take_stack(go_p_ *p) {
+  char *top = p->nstack > 0 ? p->stack[--p->nstack] : go_stack_get_(GO_S->stack_class);
+  if (top == NULL) {
+    go_fatal_("no stack in spite of a credit: %s", go_stack_why_());
+  }
+  return top;
+}
+
+static void init_ctx(go_g_ *g, char *start) {
+  go_arch_ctx_init_(&g->ctx, start, go_g_entry_);
+#if defined(GO_TSAN_)
+  g->fiber = __tsan_create_fiber(0);
+#elif defined(GO_ASAN_)
+  g->fiber = NULL;
+  __lsan_register_root_region(g->stack_top - (1u << 16), 1u << 16);
+#endif
+}
+
+void go_bind_(go_m_ *m, go_g_ *g) {
+  set_stack(g, GO_S->stack_class, take_stack(m->p));
+  init_ctx(g, go_stack_start_(g->stack_top));
+}
+
+/* Binds a stack now: for sizes of its own, and for arguments that do not fit into the G. */
+static int bind_early(go_m_ *m, go_g_ *g, uint32_t cls, const void *args, size_t size) {
+  char *top;
+  if (cls == GO_S->stack_class && m->p != NULL) {
+    top = take_stack(m->p);
+  } else {
+    top = go_stack_get_(cls);
+  }
+  if (top == NULL) {
+    return GO_ENOMEM;
+  }
+  set_stack(g, cls, top);
+  char *start = go_stack_start_(top);
+  if (size > GO_G_INLINE_) {
+    start -= (size + 15) & ~(size_t)15;
+    memcpy(start, args, size);
+    g->arg = start;
+  }
+  init_ctx(g, start);
+  return 0;
+}
+
+/* ---- starting ---- */
+
+static inline void fill(go_g_ *g, const char *site, void (*fn)(void *), const void *args,
+                        size_t size) {
+  g->site = site;
+  g->fn = fn;
+  g->flags = 0;
+  g->arg = (void *)(uintptr_t)args;
+  if (size - 1 < GO_G_INLINE_) {
+    g->arg = memcpy(g->inline_args, args, size);
+  }
+  go_set_state_(g, GO_G_FRESH_);
+}
+
+static __attribute__((noinline)) void put_slow(go_p_ *p, go_g_ *g) {
+  void *out[GO_RUNQ_CAP_ / 2];
+  do {
+    uint32_t n = go_fresh_steal_(&p->q, out, GO_RUNQ_CAP_ / 2);
+    for (uint32_t i = 0; i + 1 < n; i++) {
+      ((go_g_ *)out[i])->link = out[i + 1];
+    }
+    if (n > 0) {
+      go_global_put_(out[0], out[n - 1], n);
+    }
+  } while (!go_fresh_put_(&p->q, g, p->solo));
+}
+
+static inline void enqueue(go_m_ *m, go_g_ *g) {
+  go_p_ *p = m->p;
+  if (GO_UNLIKELY_(p == NULL)) {
+    go_inject_(g);
+    return;
+  }
+  if (GO_UNLIKELY_(!go_fresh_put_(&p->q, g, p->solo))) {
+    put_slow(p, g);
+  }
+  if (!p->solo) {
+    go_wake_();
+  }
+}
+
+static bool over_limit(void) {
+  if (go_add_rlx(&GO_S->ng, (uint64_t)1) < (uint64_t)GO_S->max_g) {
+    return false;
+  }
+  (void)go_add_rlx(&GO_S->ng, (uint64_t)-1);
+  return true;
+}
+
+static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, void (*fn)(void *),
+                                                const void *args, size_t size) {
+  int up = go_start_();
+  if (up != 0) {
+    return up;
+  }
+  uint32_t cls = how->stack_size == 0 ? GO_S->stack_class : go_stack_class_(how->stack_size);
+  if (cls == 0 || size > ((size_t)1 << cls) / 2) {
+    return GO_EINVAL;
+  }
+  if (GO_S->max_g != 0 && over_limit()) {
+    return GO_EAGAIN;
+  }
+  go_g_ *g = m->p != NULL ? take(m->p) : take_foreign();
+  int r = g != NULL ? 0 : GO_ENOMEM;
+  if (r == 0) {
+    fill(g, how->site, fn, args, size);
+    g->flags = how->flags;
+    if (cls != GO_S->stack_class || size > GO_G_INLINE_) {
+      r = bind_early(m, g, cls, args, size);
+    }
+    if (r == 0 && how->name != NULL) {
+      r = go_name_(g, how->name);
+    }
+    if (r != 0) {
+      if (g->stack_top != NULL) {
+        go_stack_put_(cls, g->stack_top, false);
+        g->stack_top = NULL;
+      }
+      go_set_state_(g, GO_G_DEAD_);
+      untake(m, g);
+    }
+  }
+  if (r != 0) {
+    if (GO_S->max_g != 0) {
+      (void)go_add_rlx(&GO_S->ng, (uint64_t)-1);
+    }
+    return r;
+  }
+  g->on_end = how->on_end;
+  g->end_arg = how->end_arg;
+  if (how->wired != NULL) {
+    g->locked_m = how->wired;
+    g->lock_count = 1;
+    how->wired->locked_g = g;
+  }
+  enqueue(m, g);
+  return 0;
+}
+
+/* The common case, straight down. */
+static inline int spawn(const char *site, void (*on_end)(void *), void *end_arg, void (*fn)(void *),
+                        const void *args, size_t size) {
+  if (GO_UNLIKELY_(fn == NULL)) {
+    go_fatal_("go_spawn of a NULL function");
+  }
+  go_m_ *m = go_enter_();
+  go_p_ *p = m->p;
+  if (GO_UNLIKELY_(p == NULL || size > GO_G_INLINE_ || GO_S->max_g != 0)) {
+    go_spawn_ how = {.site = site, .on_end = on_end, .end_arg = end_arg};
+    return spawn_slow(m, &how, fn, args, size);
+  }
+  go_g_ *g = take(p);
+  if (GO_UNLIKELY_(g == NULL)) {
+    return GO_ENOMEM;
+  }
+  fill(g, site, fn, args, size);
+  g->on_end = on_end;
+  g->end_arg = end_arg;
+  enqueue(m, g);
+  return 0;
+}
+
+int go_spawn_with_(const go_spawn_ *how, void (*fn)(void *), const void *args, size_t size) {
+  if (how->flags != 0 || how->wired != NULL || how->name != NULL || how->stack_size != 0) {
+    if (fn == NULL) {
+      go_fatal_("go_spawn of a NULL function");
+    }
+    return spawn_slow(go_enter_(), how, fn, args, size);
+  }
+  return spawn(how->site, how->on_end, how->end_arg, fn, args, size);
+}
+
+int go_spawn_site_(const char *site, void (*fn)(void *), const void *args, size_t size) {
+  return spawn(site, NULL, NULL, fn, args, size);
+}
+
+int go_spawn_opt_site_(const char *site, const go_spawn_opts *o, void (*fn)(void *),
+                       const void *args, size_t size) {
+  go_spawn_ how = {.site = site};
+  if (o != NULL) {
+    how.name = o->name;
+    how.stack_size = o->stack_size;
+    how.flags = o->pinned ? GO_G_PINNED_ : 0;
+  }
+  return go_spawn_with_(&how, fn, args, size);
+}
+
+int go_spawn(void (*fn)(void *), void *arg) { return spawn(NULL, NULL, NULL, fn, arg, 0); }
+
+int go_spawn_copy(void (*fn)(void *), const void *args, size_t size) {
+  return spawn(NULL, NULL, NULL, fn, args, size);
+}
+
+int go_spawn_opt(const go_spawn_opts *o, void (*fn)(void *), const void *args, size_t size) {
+  return go_spawn_opt_site_(NULL, o, fn, args, size);
+}
+
+/* ---- ending ---- */
+
+int go_name_(go_g_ *g, const char *name) {
+  if (g->name == NULL && (g->name = calloc(1, GO_NAME_SIZE_)) == NULL) {
+    return GO_ENOMEM;
+  }
+  size_t n = 0;
+  while (n < GO_NAME_SIZE_ - 1 && name[n] != '\0') {
+    g->name[n] = name[n];
+    n++;
+  }
+  memset(g->name + n, 0, GO_NAME_SIZE_ - n);
+  return 0;
+}
+
+void go_set_name(const char *name) {
+  go_m_ *m = go_enter_();
+  (void)go_name_(m->cur, name != NULL ? name : ""); /* without memory it stays as it is */
+}
+
+uint64_t go_id(void) {
+  go_m_ *m = go_m_get_();
+  return m != NULL ? m->cur->id : 0;
+}
+
+static void give_stack(go_p_ *p, go_g_ *g) {
+  bool deep = (g->flags & GO_G_DEEP_) != 0;
+#if defined(GO_TSAN_)
+  __tsan_destroy_fiber(g->fiber);
+#elif defined(GO_ASAN_)
+  __lsan_unregister_root_region(g->stack_top - (1u << 16), 1u << 16);
+#endif
+  if (g->stack_class == GO_S->stack_class && !deep && p->nstack < GO_STACK_CACHE_) {
+    p->stack[p->nstack++] = g->stack_top;
+  } else {
+    go_stack_put_(g->stack_class, g->stack_top, deep);
+  }
+  g->stack_top = NULL;
+}
+
+static __attribute__((noinline)) void give_slow(go_p_ *p) {
+  go_g_ *first = p->gfree, *last = first;
+  for (uint32_t i = 1; i < FREE_MOVE; i++) {
+    last = last->link;
+  }
+  p->gfree = last->link;
+  p->gfree_n -= FREE_MOVE;
+  pool_give(first, last, FREE_MOVE);
+}
+
+void go_recycle_(go_m_ *m, go_g_ *g) {
+  go_p_ *p = m->p;
+  if (g->stack_top != NULL) {
+    give_stack(p, g);
+  }
+  go_st_rlx(&g->on_cpu, 0u);
+  g->link = p->gfree;
+  p->gfree = g;
+  if (GO_UNLIKELY_(++p->gfree_n > FREE_MAX)) {
+    give_slow(p);
+  }
+  if (GO_UNLIKELY_(++p->credit > FREE_MAX)) {
+    p->credit -= FREE_MOVE;
+    go_stack_uncredit_(FREE_MOVE);
+  }
+}
+
+void go_spawn_flush_(go_p_ *p) {
+  while (p->nstack > 0) {
+    go_stack_put_(GO_S->stack_class, p->stack[--p->nstack], false);
+  }
+  go_stack_uncredit_(p->credit);
+  p->credit = 0;
+  while (p->gfree != NULL) {
+    go_g_ *g = p->gfree;
+    p->gfree = g->link;
+    pool_give(g, g, 1);
+  }
+  p->gfree_n = 0;
+}

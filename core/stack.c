@@ -1,0 +1,342 @@
+/* core/stack.c: see core/stack.h. */
+#include "core/stack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/sched.h"
+
+#define REGION_CLASS 21u /* 2 MiB: what one page-table page maps */
+#define CHUNK_MAX ((size_t)1 << 38)
+
+/* Growing array of stack tops. */
+typedef struct tops {
+  char **v;
+  size_t n, cap;
+} tops;
+
+typedef struct chunk {
+  struct chunk *next;      /* all of the depot's */
+  struct chunk *next_open; /* those with slots that were never used */
+  char *base, *end;
+  char *bump; /* [bump, end): never used */
+} chunk;
+
+/* The depot of one class; `lock` protects all of it. Arrays always have room for every slot made, so that
+ * go_stack_put_ cannot fail. */
+typedef struct depot {
+  go_a32 lock;
+  tops warm, cold;
+  chunk *chunks, *open;
+  size_t made;    /* slots in all chunks */
+  size_t in_use;  /* neither warm, nor cold, nor never used */
+  size_t peak;    /* highest in_use since the last trim */
+  size_t credits; /* default class only */
+  size_t next_chunk;
+  bool guards_laid; /* at reservation */
+} depot;
+
+static depot depots[GO_STACK_CLASS_MAX_ + 1];
+static uint32_t counted_procs; /* under the default depot's lock */
+static const char *why_failed = "the address space is used up";
+
+static size_t class_size(uint32_t cls) { return (size_t)1 << cls; }
+
+uint32_t go_stack_class_(size_t size) {
+  if (size < class_size(GO_STACK_CLASS_MIN_) || size > class_size(GO_STACK_CLASS_MAX_)) {
+    return 0;
+  }
+  uint32_t cls = GO_STACK_CLASS_MIN_;
+  while (class_size(cls) < size) {
+    cls++;
+  }
+  return cls;
+}
+
+const char *go_stack_why_(void) { return why_failed; }
+
+/* ---- guards ---- */
+
+static size_t guard_size(uint32_t cls) {
+  size_t size = class_size(cls) / 16;
+  size = size > 65536 ? 65536 : size;
+  return size < go_os_page_() ? go_os_page_() : size;
+}
+
+static bool has_trap(uint32_t cls) { return cls > REGION_CLASS && go_os_guard_is_cheap_(); }
+
+/* Where the guard of an untouched slot lies. */
+static char *guard_at(uint32_t cls, char *top) {
+  return top - class_size(has_trap(cls) ? REGION_CLASS : cls);
+}
+
+static int lay_guard(uint32_t cls, char *top) {
+  const char *why = NULL;
+  int r = go_os_guard_(guard_at(cls, top), guard_size(cls), &why);
+  if (r != 0) {
+    why_failed = why != NULL ? why : "a stack guard could not be laid";
+  }
+  return r;
+}
+
+char *go_stack_low_(uint32_t cls, char *top) { return top - class_size(cls) + guard_size(cls); }
+
+char *go_stack_start_(char *top) {
+  /* Multiplying spreads neighbours; up to 15 lines of 64 bytes, well within the first page. */
+  uint32_t slot = (uint32_t)((uintptr_t)top >> GO_STACK_CLASS_MIN_) * 2654435761u;
+  return top - (size_t)(slot >> 28) * GO_CACHE_LINE_;
+}
+
+/* ---- reserving ---- */
+
+static int tops_room(tops *t, size_t cap) {
+  if (cap <= t->cap) {
+    return 0;
+  }
+  char **v = realloc(t->v, cap * sizeof *v);
+  if (v == NULL) {
+    return GO_ENOMEM;
+  }
+  t->v = v;
+  t->cap = cap;
+  return 0;
+}
+
+static int lay_guards(uint32_t cls, char *base, size_t size) {
+  for (char *top = base + class_size(cls); top <= base + size; top += class_size(cls)) {
+    int r = lay_guard(cls, top);
+    if (r != 0) {
+      return r;
+    }
+  }
+  return 0;
+}
+
+/* d->lock held. Adds a chunk of at least `want` slots. */
+static int grow(uint32_t cls, depot *d, size_t want) {
+  size_t slots = d->next_chunk > want ? d->next_chunk : want;
+  size_t size = slots << cls;
+  chunk *c = malloc(sizeof *c);
+  if (c == NULL || tops_room(&d->warm, d->made + slots) != 0 ||
+      tops_room(&d->cold, d->made + slots) != 0) {
+    free(c);
+    why_failed = "out of memory";
+    return GO_ENOMEM;
+  }
+  c->base = go_os_reserve_(size, class_size(cls));
+  if (c->base == NULL && slots > want) {
+    slots = want;
+    size = slots << cls;
+    c->base = go_os_reserve_(size, class_size(cls));
+  }
+  if (c->base == NULL) {
+    free(c);
+    why_failed = "the address space is used up";
+    return GO_ENOMEM;
+  }
+  d->guards_laid = !go_os_guard_is_cheap_();
+  if (d->guards_laid && lay_guards(cls, c->base, size) != 0) {
+    go_os_release_(c->base, size);
+    free(c);
+    return GO_ENOMEM;
+  }
+  c->end = c->base + size;
+  c->bump = c->base;
+  c->next = d->chunks;
+  c->next_open = d->open;
+  d->chunks = d->open = c;
+  d->made += slots;
+  if (size <= CHUNK_MAX / 2) {
+    d->next_chunk = slots * 2;
+  }
+  return 0;
+}
+
+/* d->lock held. Keeps the invariant of core/stack.h for `credits` and `procs`. */
+static int cover(depot *d, size_t credits, size_t procs) {
+  size_t need = credits + procs * GO_STACK_CACHE_;
+  return need <= d->made ? 0 : grow(GO_S->stack_class, d, need - d->made);
+}
+
+/* ---- the default class ---- */
+
+int go_stack_init_(uint32_t cls, bool fixed, uint32_t procs) {
+  for (;; cls--) {
+    depot *d = &depots[cls];
+    GO_S->stack_class = cls;
+    counted_procs = procs;
+    int r = cover(d, GO_STACK_CACHE_, procs);
+    if (r == 0) {
+      return 0;
+    }
+    if (fixed || cls <= 18) {
+      return r;
+    }
+  }
+}
+
+static void depot_fini(depot *d) {
+  for (chunk *c = d->chunks; c != NULL;) {
+    chunk *next = c->next;
+    go_os_release_(c->base, (size_t)(c->end - c->base));
+    free(c);
+    c = next;
+  }
+  free(d->warm.v);
+  free(d->cold.v);
+  memset(d, 0, sizeof *d);
+}
+
+void go_stack_fini_(void) {
+  for (uint32_t cls = 0; cls <= GO_STACK_CLASS_MAX_; cls++) {
+    depot_fini(&depots[cls]);
+  }
+}
+
+int go_stack_credit_(uint32_t n) {
+  depot *d = &depots[GO_S->stack_class];
+  go_lock_(&d->lock);
+  int r = cover(d, d->credits + n, counted_procs);
+  if (r == 0) {
+    d->credits += n;
+  }
+  go_unlock_(&d->lock);
+  return r;
+}
+
+void go_stack_uncredit_(uint32_t n) {
+  depot *d = &depots[GO_S->stack_class];
+  go_lock_(&d->lock);
+  d->credits -= n;
+  go_unlock_(&d->lock);
+}
+
+int go_stack_procs_(uint32_t procs) {
+  depot *d = &depots[GO_S->stack_class];
+  go_lock_(&d->lock);
+  int r = procs > counted_procs ? cover(d, d->credits, procs) : 0;
+  if (r == 0 && procs > counted_procs) {
+    counted_procs = procs;
+  }
+  go_unlock_(&d->lock);
+  return r;
+}
+
+/* ---- getting and putting ---- */
+
+/* d->lock held. *ret_new: no guard has been laid yet. */
+static char *take(uint32_t cls, depot *d, bool *ret_new) {
+  *ret_new = false;
+  if (d->warm.n > 0) {
+    return d->warm.v[--d->warm.n];
+  }
+  if (d->cold.n > 0) {
+    return d->cold.v[--d->cold.n];
+  }
+  if (d->open == NULL && grow(cls, d, 1) != 0) {
+    return NULL;
+  }
+  chunk *c = d->open;
+  c->bump += class_size(cls);
+  if (c->bump == c->end) {
+    d->open = c->next_open;
+  }
+  *ret_new = !d->guards_laid;
+  return c->bump;
+}
+
+char *go_stack_get_(uint32_t cls) {
+  depot *d = &depots[cls];
+  bool is_new;
+  go_lock_(&d->lock);
+  char *top = take(cls, d, &is_new);
+  if (top != NULL && ++d->in_use > d->peak) {
+    d->peak = d->in_use;
+  }
+  go_unlock_(&d->lock);
+  if (top != NULL && is_new && lay_guard(cls, top) != 0) {
+    go_fatal_("a stack guard could not be laid: %s", why_failed);
+  }
+  return top;
+}
+
+void go_stack_put_(uint32_t cls, char *top, bool deep) {
+  depot *d = &depots[cls];
+  if (deep) { /* back to a trap; what lies below it is not worth keeping */
+    char *low = top - class_size(cls);
+    (void)go_os_unguard_(low, guard_size(cls));
+    go_os_decommit_(low, class_size(cls) - class_size(REGION_CLASS));
+    (void)lay_guard(cls, top);
+  }
+  go_lock_(&d->lock);
+  d->warm.v[d->warm.n++] = top;
+  d->in_use--;
+  go_unlock_(&d->lock);
+  go_stack_surplus_();
+}
+
+bool go_stack_trim_(uint32_t max) {
+  depot *d = &depots[GO_S->stack_class];
+  char *out[64];
+  bool more = true;
+  while (more && max > 0) {
+    uint32_t n = 0;
+    go_lock_(&d->lock);
+    /* What was in use at the peak and is not now may be wanted again. */
+    size_t keep = d->peak - d->in_use;
+    while (n < 64 && n < max && d->warm.n > keep) {
+      out[n++] = d->warm.v[--d->warm.n];
+    }
+    more = d->warm.n > keep;
+    if (!more) { /* half of the way to what is in use: demand is forgotten in a few rounds */
+      d->peak = d->in_use + keep / 2;
+      more = d->warm.n > 0 && keep > 0;
+    }
+    go_unlock_(&d->lock);
+    for (uint32_t i = 0; i < n; i++) {
+      char *low = guard_at(GO_S->stack_class, out[i]) + guard_size(GO_S->stack_class);
+      go_os_decommit_(low, (size_t)(out[i] - low));
+    }
+    go_lock_(&d->lock);
+    for (uint32_t i = 0; i < n; i++) {
+      d->cold.v[d->cold.n++] = out[i];
+    }
+    go_unlock_(&d->lock);
+    max -= n;
+    if (n == 0) {
+      break;
+    }
+  }
+  return more;
+}
+
+void go_stack_stats_read_(go_stack_stats_ *ret) {
+  depot *d = &depots[GO_S->stack_class];
+  go_lock_(&d->lock);
+  ret->reserved = d->made;
+  ret->in_use = d->in_use;
+  ret->warm = d->warm.n;
+  ret->cold = d->made - d->in_use - d->warm.n;
+  ret->credits = d->credits;
+  go_unlock_(&d->lock);
+}
+
+/* ---- faults ---- */
+
+/* Called by the fault handler, on the alternate stack. Whether the access to addr may be tried again. */
+bool go_stack_fault_(go_g_ *g, char *addr) {
+  uint32_t cls = g->stack_class;
+  char *top = g->stack_top;
+  char *trap = guard_at(cls, top);
+  if (!has_trap(cls) || (g->flags & GO_G_DEEP_) || addr < trap || addr >= trap + guard_size(cls)) {
+    return false;
+  }
+  g->flags |= GO_G_DEEP_;
+  return go_os_unguard_(trap, guard_size(cls)) == 0 &&
+         go_os_guard_(top - class_size(cls), guard_size(cls), NULL) == 0;
+}
+
+bool go_stack_overflowed_(const go_g_ *g, const char *addr) {
+  const char *low = g->stack_top - class_size(g->stack_class);
+  return addr >= low && addr < low + guard_size(g->stack_class);
+}

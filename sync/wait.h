@@ -1,0 +1,96 @@
+/* sync/wait.h: a first-in-first-out list of goroutines and threads that wait for a sync object.
+ *
+ * Node: on the waiter's stack; in the list under the object's lock; taken out by the waker, who wins the
+ * claim where a context may end the wait as well.
+ */
+#ifndef GOLIB_SYNC_WAIT_H_
+#define GOLIB_SYNC_WAIT_H_
+
+#include "core/sched.h"
+
+typedef struct go_sync_wait_ {
+  struct go_sync_wait_ *next, *prev;
+  go_g_ *g;
+  uint32_t seq;
+  bool multi;  /* a context may end the wait: needs go_claim_ */
+  bool listed; /* under the object's lock */
+  bool handed; /* mutex: it is ours already */
+  int64_t since;
+} go_sync_wait_;
+
+/* The head and tail words of a public struct. */
+typedef struct go_sync_list_ {
+  void **head, **tail;
+} go_sync_list_;
+
+static inline void go_sync_put_(go_sync_list_ l, go_sync_wait_ *w, bool front) {
+  go_sync_wait_ *head = *l.head, *tail = *l.tail;
+  w->listed = true;
+  w->prev = front ? NULL : tail;
+  w->next = front ? head : NULL;
+  if (w->prev != NULL) {
+    w->prev->next = w;
+  } else {
+    *l.head = w;
+  }
+  if (w->next != NULL) {
+    w->next->prev = w;
+  } else {
+    *l.tail = w;
+  }
+}
+
+static inline void go_sync_del_(go_sync_list_ l, go_sync_wait_ *w) {
+  if (!w->listed) {
+    return;
+  }
+  w->listed = false;
+  if (w->prev != NULL) {
+    w->prev->next = w->next;
+  } else {
+    *l.head = w->next;
+  }
+  if (w->next != NULL) {
+    w->next->prev = w->prev;
+  } else {
+    *l.tail = w->prev;
+  }
+}
+
+/* Takes out the first whose wait is still open, claimed. NULL: none. */
+static inline go_sync_wait_ *go_sync_get_(go_sync_list_ l) {
+  for (go_sync_wait_ *w; (w = *l.head) != NULL;) {
+    go_sync_del_(l, w);
+    if (!w->multi || go_claim_(w->g, w->seq)) {
+      if (w->multi) {
+        w->g->claimed_by = w;
+      }
+      return w;
+    }
+  }
+  return NULL;
+}
+
+/* Waits until woken, or ctx is done. The node is in its list, go_prepark_ has been called, the object's
+ * lock is free. Returns whether it was woken; false: the caller takes the node out. */
+static inline bool go_sync_park_(go_m_ *m, go_ctx *ctx, go_sync_wait_ *w) {
+  go_cancel_wait_ cw;
+  go_g_ *g = w->g;
+  if (!w->multi) {
+    (void)go_park_(m);
+    return true;
+  }
+  if (!go_cancel_add_(ctx, &cw, g, w->seq)) {
+    if (go_claim_(g, w->seq)) {
+      go_set_state_(g, GO_G_RUNNING_);
+      return false;
+    }
+    (void)go_park_(m);
+    return true;
+  }
+  (void)go_park_(m);
+  go_cancel_del_(ctx, &cw);
+  return g->claimed_by == w;
+}
+
+#endif /* GOLIB_SYNC_WAIT_H_ */

@@ -1,0 +1,96 @@
+/* sync/wg.c: wait groups. The word: sync/wg_word.h. Go: sync.WaitGroup.
+ *
+ * The list of waiters is protected by lock_. Whoever takes the counter to 0 with waiters wakes them all, and
+ * touches the wait group for the last time when it unlocks: a woken waiter may free it.
+ */
+#include <golib/sync.h>
+
+#include <golib/defer.h>
+
+#include "sync/wait.h"
+#include "sync/wg_word.h"
+
+_Static_assert(sizeof(go_wg) == 32, "part of the ABI");
+
+static go_a64 *word(go_wg *wg) { return (go_a64 *)(void *)&wg->state_; }
+static go_a32 *lock_of(go_wg *wg) { return (go_a32 *)(void *)&wg->lock_; }
+static go_sync_list_ list_of(go_wg *wg) { return (go_sync_list_){&wg->head_, &wg->tail_}; }
+
+static __attribute__((noinline)) void wake_all(go_wg *wg) {
+  go_sync_wait_ *list = NULL, **end = &list;
+  go_lock_(lock_of(wg));
+  for (go_sync_wait_ *w; (w = go_sync_get_(list_of(wg))) != NULL;) {
+    w->next = NULL;
+    *end = w;
+    end = &w->next;
+  }
+  go_unlock_(lock_of(wg));
+  while (list != NULL) {
+    go_sync_wait_ *next = list->next;
+    go_ready_(go_m_get_(), list->g);
+    list = next;
+  }
+}
+
+void go_wg_add(go_wg *wg, int delta) {
+  switch (go_wg_word_add_(word(wg), delta)) {
+    case GO_WG_OK_:
+      return;
+    case GO_WG_WAKE_:
+      wake_all(wg);
+      return;
+    case GO_WG_NEGATIVE_:
+      go_panic("go_wg_add: negative wait group counter");
+    default:
+      go_panic("go_wg_add: wait group counter overflow");
+  }
+}
+
+void go_wg_done(go_wg *wg) { go_wg_add(wg, -1); }
+
+static __attribute__((noinline)) int wait_slow(go_ctx *ctx, go_wg *wg) {
+  go_m_ *m = go_enter_();
+  go_sync_wait_ w = {.g = m->cur, .seq = go_claim_open_(m->cur), .multi = ctx != NULL};
+  go_lock_(lock_of(wg));
+  if (!go_wg_word_wait_(word(wg))) {
+    go_unlock_(lock_of(wg));
+    return 0;
+  }
+  go_prepark_(m, GO_WAIT_WG_);
+  go_sync_put_(list_of(wg), &w, false);
+  go_unlock_(lock_of(wg));
+  if (go_sync_park_(m, ctx, &w)) {
+    return 0;
+  }
+  go_lock_(lock_of(wg));
+  go_sync_del_(list_of(wg), &w); /* the waiters' bit may stay: it costs a wake-up of nobody */
+  go_unlock_(lock_of(wg));
+  return go_cancel_err_(ctx);
+}
+
+void go_wg_wait(go_wg *wg) {
+  if (go_wg_count_(go_ld_acq(word(wg))) != 0) { /* pairs with the last go_wg_done */
+    (void)wait_slow(NULL, wg);
+  }
+}
+
+int go_wg_wait_ctx(go_ctx *ctx, go_wg *wg) {
+  int err = go_cancel_err_(ctx);
+  if (err != 0) {
+    return err;
+  }
+  return go_wg_count_(go_ld_acq(word(wg))) != 0 ? wait_slow(ctx, wg) : 0;
+}
+
+static void done(void *wg) { go_wg_done(wg); }
+
+int go_wg_spawn_site_(const char *site, struct go_wg *wg, void (*fn)(void *), const void *args,
+                      size_t size) {
+  go_spawn_ how = {.site = site, .on_end = done, .end_arg = wg};
+  go_wg_add(wg, 1);
+  int r = go_spawn_with_(&how, fn, args, size);
+  if (r != 0) {
+    go_wg_done(wg);
+  }
+  return r;
+}
