@@ -1,7 +1,10 @@
 /* core/error.c: names and texts of error codes. */
 #include <golib/base.h>
+#include <golib/go.h>
 
 #include <string.h>
+
+#include "core/os.h"
 
 const char *go_strerror(int code) {
   switch (code) {
@@ -26,5 +29,7 @@ const char *go_error_name(int code) {
       return NULL;
   }
 }
+
+int go_errno(void) { return go_os_errno_(); }
 
 const char *go_version(void) { return GO_VERSION; }

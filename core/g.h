@@ -21,6 +21,7 @@
 
 #include "core/arch.h"
 #include "core/atomic.h"
+#include "core/idle.h"
 #include "core/lock.h"
 #include "core/note.h"
 #include "core/os.h"
@@ -209,6 +210,10 @@ struct go_m_ {
 
 /* ---- the scheduler ---- */
 
+static inline void *go_globq_link_(void *g) { return ((go_g_ *)g)->link; }
+static inline void go_globq_set_link_(void *g, void *next) { ((go_g_ *)g)->link = next; }
+#include "core/globq.h"
+
 #define GO_PROCS_MAX_ 1024
 
 /* One per process. `lock` protects what has no other owner in its comment. */
@@ -221,16 +226,14 @@ typedef struct go_sched_ {
   go_a32 np_made;    /* stored under lock; read by anybody (release/acquire publishes all_p) */
   go_a32 procs;      /* the present number of Ps that are not GONE; likewise */
   go_p_ *idle_p;
-  go_a32 nidle_p;    /* stored under lock; "waking" reads it without */
+  go_idle_ idle;     /* see core/idle.h */
   go_m_ *idle_m;
   go_m_ *all_m;      /* workers, for joining */
   uint32_t nm;       /* workers that exist */
   uint32_t max_m;
-  go_a32 nspinning;  /* Ms that look for work; see "waking" in sched.c */
   go_a32 stopping;   /* go_shutdown: Ms end instead of sleeping */
 
-  go_g_ *q_head, *q_tail; /* the global queue */
-  go_a32 q_n;        /* stored under lock; a look without it is a hint */
+  go_globq_ q;       /* the global queue */
 
   go_a32 poller;     /* 1: some M is in go_poll_wait_, or about to be */
   go_a64 poll_until; /* until when it waits */

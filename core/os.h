@@ -95,6 +95,9 @@ void go_os_off_fault_(void);
 int go_os_fault_stack_(void **ret);
 void go_os_fault_stack_free_(void *stack);
 
+/* errno of the calling thread, read afresh. */
+int go_os_errno_(void);
+
 /* ---- the end ---- */
 
 /* Writes all of it to file descriptor fd as far as the system takes it. Async-signal-safe. Any lock. */

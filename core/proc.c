@@ -22,7 +22,7 @@ void go_p_put_idle_(go_p_ *p) {
   p->state = GO_P_IDLE_;
   p->link = GO_S->idle_p;
   GO_S->idle_p = p;
-  go_st_sc(&GO_S->nidle_p, go_ld_rlx(&GO_S->nidle_p) + 1);
+  go_idle_p_(&GO_S->idle, 1);
 }
 
 go_p_ *go_p_get_idle_(void) {
@@ -30,7 +30,7 @@ go_p_ *go_p_get_idle_(void) {
   if (p != NULL) {
     GO_S->idle_p = p->link;
     p->state = GO_P_RUNNING_;
-    go_st_sc(&GO_S->nidle_p, go_ld_rlx(&GO_S->nidle_p) - 1);
+    go_idle_p_(&GO_S->idle, -1);
   }
   return p;
 }
@@ -54,10 +54,10 @@ static go_m_ *get_idle_m(void) {
 }
 
 void go_p_handoff_(go_p_ *p) {
-  bool work = !go_runq_empty_(&p->q) || go_ld_sc(&GO_S->q_n) != 0 || go_ld_sc(&p->leave) != 0 ||
+  bool work = !go_runq_empty_(&p->q) || go_ld_sc(&GO_S->q.n) != 0 || go_ld_sc(&p->leave) != 0 ||
               (int64_t)go_ld_sc(&p->tm.first) != INT64_MAX;
   go_lock_(&GO_S->lock);
-  work = work || go_ld_rlx(&GO_S->q_n) != 0 || go_ld_rlx(&p->leave) != 0;
+  work = work || go_ld_rlx(&GO_S->q.n) != 0 || go_ld_rlx(&p->leave) != 0;
   if (!work || go_ld_rlx(&GO_S->stopping) != 0) {
     go_p_put_idle_(p);
     go_unlock_(&GO_S->lock);
@@ -69,7 +69,7 @@ void go_p_handoff_(go_p_ *p) {
     m->spinning = false;
     m->next_p = p;
     go_note_wake_(&m->note);
-  } else if (go_m_start_(p, false) != 0 && go_ld_sc(&GO_S->nidle_p) == go_ld_sc(&GO_S->procs)) {
+  } else if (go_m_start_(p, false) != 0 && go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs)) {
     go_fatal_("no thread can be started, and all that there are are wired to goroutines");
   }
 }
@@ -168,7 +168,7 @@ static void give_back(go_p_ *p, bool spinning) {
     go_unlock_(&GO_S->lock);
   }
   if (spinning) {
-    (void)go_sub_sc(&GO_S->nspinning, 1u);
+    (void)go_idle_end_(&GO_S->idle);
   }
 }
 
@@ -489,7 +489,7 @@ void go_p_retire_(go_m_ *m) {
     mark_gone(p);
     if (m->spinning) {
       m->spinning = false;
-      (void)go_sub_sc(&GO_S->nspinning, 1u);
+      (void)go_idle_end_(&GO_S->idle);
     }
   }
   go_unlock_(&procs_lock);
@@ -532,7 +532,7 @@ static go_p_ *take_idle_from(uint32_t n) {
     p->link = out;
     out = p;
     p->state = GO_P_RUNNING_;
-    go_st_sc(&GO_S->nidle_p, go_ld_rlx(&GO_S->nidle_p) - 1);
+    go_idle_p_(&GO_S->idle, -1);
   }
   return out;
 }

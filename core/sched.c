@@ -7,15 +7,9 @@
  * across a switch. Rejected: unlocking the channel on the other side (Go's gopark with
  * an unlock function): it keeps locks across the switch and needs one callback per kind of wait.
  *
- * Waking. A goroutine that is made runnable while a P is idle must not wait for a busy P:
- *   submitter:  1. put the goroutine into a queue   2. fence
- *               3. if a P is idle and nobody spins: wake an M, spinning
- *   spinner:    1. finds nothing   2. gives its P back   3. nspinning--   4. fence
- *               5. looks at all queues and timers again; if there is something, takes a P again
- * Either the submitter sees no spinner (and wakes one), or the spinner sees the work. The fence of the
- * submitter is the locked instruction that puts the goroutine there. An M that finds work while
- * spinning stops spinning, and wakes another if it was the last: work tends to come in bursts.
- * tests/models/idle_model_test.cc checks this protocol.
+ * Waking: core/idle.h. The submitter's locked instruction is the one that puts the goroutine into a queue. An M
+ * that finds work while spinning stops spinning, and wakes another if it was the last: work tends to
+ * come in bursts.
  *
  * Looking round. After `ticks` goroutines, g0 runs due timers, takes from the global queue, and makes
  * runq.next queue up if it has been served for long. ticks adapts so that this is about every 50 us: 61 when
@@ -267,7 +261,7 @@ void go_yield(void) { (void)go_yield_m_(go_enter_()); }
 bool go_checkpoint(void) {
   go_m_ *m = go_enter_();
   go_p_ *p = m->p;
-  if (p == NULL || (go_runq_empty_(&p->q) && go_ld_rlx(&GO_S->q_n) == 0 &&
+  if (p == NULL || (go_runq_empty_(&p->q) && go_ld_rlx(&GO_S->q.n) == 0 &&
                     go_ld_rlx(&p->leave) == 0 && go_ld_rlx(&p->tm.first) == INT64_MAX)) {
     return false;
   }
@@ -325,8 +319,7 @@ _Noreturn void go_end_(go_m_ *m) {
 /* ---- waking ---- */
 
 static __attribute__((noinline)) void wake_slow(void) {
-  uint32_t none = 0;
-  if (!go_cas_sc(&GO_S->nspinning, &none, 1u)) {
+  if (!go_idle_begin_one_(&GO_S->idle)) {
     return;
   }
   go_lock_(&GO_S->lock);
@@ -348,31 +341,21 @@ static __attribute__((noinline)) void wake_slow(void) {
   } else if (p != NULL) {
     (void)go_m_start_(p, true);
   } else {
-    (void)go_sub_sc(&GO_S->nspinning, 1u);
+    (void)go_idle_end_(&GO_S->idle);
     if (poke) {
       go_poll_break_();
     }
   }
 }
 
-/* sc loads: ordered after the locked instruction that published the work. See "Waking". */
 void go_wake_(void) {
-  if (go_ld_sc(&GO_S->nidle_p) != 0 && go_ld_sc(&GO_S->nspinning) == 0) {
+  if (go_idle_wanted_(&GO_S->idle)) {
     wake_slow();
   }
 }
 
 void go_global_put_(go_g_ *first, go_g_ *last, uint32_t n) {
-  last->link = NULL;
-  go_lock_(&GO_S->lock);
-  if (GO_S->q_tail != NULL) {
-    GO_S->q_tail->link = first;
-  } else {
-    GO_S->q_head = first;
-  }
-  GO_S->q_tail = last;
-  go_st_sc(&GO_S->q_n, go_ld_rlx(&GO_S->q_n) + n);
-  go_unlock_(&GO_S->lock);
+  go_globq_put_(&GO_S->q, &GO_S->lock, first, last, n);
 }
 
 void go_inject_(go_g_ *g) {
@@ -382,36 +365,17 @@ void go_inject_(go_g_ *g) {
 
 /* ---- the slow half: on g0 ---- */
 
-/* Up to `max` from the global queue: returns the first, the others go into p's ring. */
+/* Our share of the global queue, at most max: returns the first, the others go into p's ring. */
 static go_g_ *global_get(go_p_ *p, uint32_t max) {
-  if (go_ld_rlx(&GO_S->q_n) == 0) {
-    return NULL;
-  }
-  go_lock_(&GO_S->lock);
-  uint32_t n = go_ld_rlx(&GO_S->q_n);
-  uint32_t share = n / go_ld_rlx(&GO_S->procs) + 1;
-  uint32_t take = share < max ? share : max;
-  take = take < n ? take : n;
-  go_g_ *first = GO_S->q_head, *rest = NULL;
-  if (take > 0) {
-    go_g_ *last = first;
-    for (uint32_t i = 1; i < take; i++) {
-      last = last->link;
-    }
-    rest = first->link;
-    GO_S->q_head = last->link;
-    if (GO_S->q_head == NULL) {
-      GO_S->q_tail = NULL;
-    }
-    go_st_sc(&GO_S->q_n, n - take);
-  }
-  go_unlock_(&GO_S->lock);
-  for (uint32_t i = 1; i < take; i++) {
+  uint32_t n;
+  go_g_ *first = go_globq_get_(&GO_S->q, &GO_S->lock, go_ld_rlx(&GO_S->procs), max, &n);
+  go_g_ *rest = n > 1 ? first->link : NULL;
+  for (uint32_t i = 1; i < n; i++) {
     go_g_ *next = rest->link;
     ring_put(p, rest);
     rest = next;
   }
-  return take > 0 ? first : NULL;
+  return first;
 }
 
 static void adapt_ticks(go_p_ *p, int64_t now) {
@@ -515,12 +479,12 @@ static bool may_spin(go_m_ *m) {
   if (m->spinning) {
     return true;
   }
-  uint32_t busy = go_ld_rlx(&GO_S->procs) - go_ld_rlx(&GO_S->nidle_p);
-  if (2 * go_ld_rlx(&GO_S->nspinning) >= busy) {
+  uint32_t busy = go_ld_rlx(&GO_S->procs) - go_ld_rlx(&GO_S->idle.np);
+  if (2 * go_ld_rlx(&GO_S->idle.nspinning) >= busy) {
     return false;
   }
   m->spinning = true;
-  (void)go_add_sc(&GO_S->nspinning, 1u);
+  go_idle_begin_(&GO_S->idle);
   return true;
 }
 
@@ -559,7 +523,7 @@ static go_g_ *find_local(go_m_ *m, go_p_ *p) {
 }
 
 static bool work_anywhere(void) {
-  if (go_ld_sc(&GO_S->q_n) != 0) {
+  if (go_ld_sc(&GO_S->q.n) != 0) {
     return true;
   }
   uint32_t n = go_ld_acq(&GO_S->np_made);
@@ -583,29 +547,25 @@ static bool acquire_idle(go_m_ *m) {
   return true;
 }
 
-static void stop_spinning(go_m_ *m) {
-  if (m->spinning) {
-    m->spinning = false;
-    (void)go_sub_sc(&GO_S->nspinning, 1u);
-  }
-}
-
 /* Steps 2 to 5 of the spinner. Returns whether m holds a P again. */
 static bool give_p_back(go_m_ *m) {
   bool was_spinning = m->spinning;
   go_lock_(&GO_S->lock);
-  if (go_ld_rlx(&GO_S->q_n) != 0 || go_ld_rlx(&m->p->leave) != 0) {
+  if (go_ld_rlx(&GO_S->q.n) != 0 || go_ld_rlx(&m->p->leave) != 0) {
     go_unlock_(&GO_S->lock);
     return true;
   }
   go_p_put_idle_(go_p_release_(m));
   go_unlock_(&GO_S->lock);
-  stop_spinning(m);
-  go_fence_sc();
+  if (was_spinning) {
+    m->spinning = false;
+    (void)go_idle_end_(&GO_S->idle);
+  }
+  go_fence_sc(); /* also for an M that did not spin */
   if (work_anywhere() && acquire_idle(m)) {
     if (was_spinning) {
       m->spinning = true;
-      (void)go_add_sc(&GO_S->nspinning, 1u);
+      go_idle_begin_(&GO_S->idle);
     }
     return true;
   }
@@ -650,13 +610,13 @@ static bool no_timers(void) {
 /* Every P is idle, nothing is queued, no timer runs: whether this can ever change. Looks twice, some time
  * apart, so that handing over between threads costs no system call here. */
 static bool suspect_deadlock(void) {
-  return go_ld_sc(&GO_S->nidle_p) == go_ld_sc(&GO_S->procs) && go_ld_sc(&GO_S->q_n) == 0 &&
-         no_timers() && go_ld_sc(&GO_S->nspinning) == 0 && go_ld_sc(&GO_S->stopping) == 0 &&
+  return go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs) && go_ld_sc(&GO_S->q.n) == 0 &&
+         no_timers() && go_ld_sc(&GO_S->idle.nspinning) == 0 && go_ld_sc(&GO_S->stopping) == 0 &&
          (go_live_() > 0 || (int32_t)go_ld_sc(&GO_S->nblocked) > 0);
 }
 
 static void check_deadlock(void) {
-  if (go_ld_sc(&GO_S->nidle_p) != go_ld_sc(&GO_S->procs) || !suspect_deadlock()) {
+  if (go_ld_sc(&GO_S->idle.np) != go_ld_sc(&GO_S->procs) || !suspect_deadlock()) {
     return;
   }
   /* A thread that is neither ours nor waits in golib may do something yet. */
@@ -707,7 +667,7 @@ static void wait_for_p(go_m_ *m) {
   while (m->p == NULL && go_ld_acq(&GO_S->stopping) == 0) {
     if (keep_time() && acquire_idle(m)) {
       m->spinning = true;
-      (void)go_add_sc(&GO_S->nspinning, 1u);
+      go_idle_begin_(&GO_S->idle);
     } else { /* somebody else keeps the time, or all Ps are busy, and look at the timers themselves */
       sleep_m(m);
     }
@@ -762,7 +722,7 @@ static go_g_ *find(go_m_ *m) {
 static void found_work(go_m_ *m) {
   if (m->spinning) {
     m->spinning = false;
-    if (go_sub_sc(&GO_S->nspinning, 1u) == 1) {
+    if (go_idle_end_(&GO_S->idle)) {
       go_wake_();
     }
   }

@@ -193,13 +193,22 @@ static char *take_stack(go_p_ *p) {
   return top;
 }
 
+#if defined(GO_ASAN_)
+/* The leak checker looks for pointers in the stacks of parked goroutines too. */
+static char *lsan_low(const go_g_ *g) {
+  char *low = go_stack_low_(g->stack_class, g->stack_top);
+  char *mib = g->stack_top - (1u << 20); /* a trap may lie below */
+  return low > mib ? low : mib;
+}
+#endif
+
 static void init_ctx(go_g_ *g, char *start) {
   go_arch_ctx_init_(&g->ctx, start, go_g_entry_);
 #if defined(GO_TSAN_)
   g->fiber = __tsan_create_fiber(0);
 #elif defined(GO_ASAN_)
   g->fiber = NULL;
-  __lsan_register_root_region(g->stack_top - (1u << 16), 1u << 16);
+  __lsan_register_root_region(lsan_low(g), (size_t)(g->stack_top - lsan_low(g)));
 #endif
 }
 
@@ -417,7 +426,9 @@ static void give_stack(go_p_ *p, go_g_ *g) {
 #if defined(GO_TSAN_)
   __tsan_destroy_fiber(g->fiber);
 #elif defined(GO_ASAN_)
-  __lsan_unregister_root_region(g->stack_top - (1u << 16), 1u << 16);
+  __lsan_unregister_root_region(lsan_low(g), (size_t)(g->stack_top - lsan_low(g)));
+  /* Frames that never returned have left their red zones. */
+  __asan_unpoison_memory_region(g->ctx.sp, (size_t)(g->stack_top - (char *)g->ctx.sp));
 #endif
   if (g->stack_class == GO_S->stack_class && !deep && p->nstack < GO_STACK_CACHE_) {
     p->stack[p->nstack++] = g->stack_top;

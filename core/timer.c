@@ -96,7 +96,7 @@ static void wake_for(int64_t when) {
     if ((int64_t)go_ld_sc(&GO_S->poll_until) > when) {
       go_poll_break_();
     }
-  } else if (go_ld_sc(&GO_S->nidle_p) != 0) {
+  } else if (go_ld_sc(&GO_S->idle.np) != 0) {
     go_wake_();
   }
 }

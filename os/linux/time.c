@@ -31,9 +31,11 @@ int go_os_futex_wait_(uint32_t *addr, uint32_t val, int64_t ns) {
     timeout = &until;
   }
   long rc;
-  do {
+  for (;;) {
     rc = syscall(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
-  } while (rc < 0 && errno == EINTR);
+    if (rc == 0 || errno != EINTR) break;
+    (void)go_os_now_(); /* ThreadSanitizer puts a signal's handler off to the next call of libc */
+  }
   /* EAGAIN: the value differs. Nothing else can happen with an address of ours. */
   int ret = rc < 0 && errno == ETIMEDOUT ? -ETIMEDOUT : 0;
   GO_KEEP_ERRNO_END();

@@ -139,8 +139,8 @@ int go_poll_wait_(int64_t ns) {
   int64_t until = 0;
   if (ns != 0 && take_break()) ns = 0; /* step 1 */
   if (ns > 0) {
-    int64_t now = go_os_now_();
-    until = ns > INT64_MAX - now ? INT64_MAX : now + ns;
+    int64_t start = go_os_now_();
+    until = ns > INT64_MAX - start ? INT64_MAX : start + ns;
   }
   bool look = ns == 0;
   int handed_over = 0;
@@ -163,9 +163,11 @@ int go_poll_wait_(int64_t ns) {
       go_os_abort_();
     }
     if (handed_over > 0 || broken || look || n == 0) break;
-    /* A signal, or the late wake-up of a break that was taken before. */
+    /* A signal, or the late wake-up of a break that was taken before. The clock is looked at even if nothing is
+     * counted down: ThreadSanitizer puts a signal's handler off to the next call of libc. */
+    int64_t now = go_os_now_();
     if (ns > 0) {
-      ns = until - go_os_now_();
+      ns = until - now;
       if (ns <= 0) break;
     }
   }

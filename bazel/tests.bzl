@@ -1,0 +1,150 @@
+"""How golib's tests, benchmarks, examples and models are built."""
+
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_test")
+load(":golib.bzl", "GOLIB_C_WARNINGS", "GOLIB_OPT_COPTS", "GOLIB_WARNINGS")
+
+_GTEST = [
+    "//tests/support",
+    "@com_google_googletest//:gtest_main",
+]
+
+# The headers of golib's insides, for white-box tests.
+_INTERNALS = [
+    "//context:internal_hdrs",
+    "//core:contracts",
+    "//core:internal_hdrs",
+    "//net:internal_hdrs",
+    "//sync:internal_hdrs",
+]
+
+# C11's keywords in golib's internal headers, for C++.
+_C11_IN_CXX = [
+    "-D_Noreturn=[[noreturn]]",
+    "-D_Static_assert=static_assert",
+    "-D_Alignas=alignas",
+    "-D_Alignof=alignof",
+    "-D_Thread_local=thread_local",
+]
+
+def _is_c(srcs):
+    for s in srcs:
+        if s.endswith(".cc"):
+            return False
+    return True
+
+def golib_test(name, srcs, size = "small", deps = [], copts = [], golib = "//:golib", **kwargs):
+    """One test program: with GoogleTest's main for .cc files, a C program with its own for .c.
+
+    Bazel gives every test a process of its own, so a test file may change the runtime's settings.
+    """
+    c = _is_c(srcs)
+    cc_test(
+        name = name,
+        size = size,
+        srcs = srcs,
+        copts = (["-std=gnu11"] + GOLIB_C_WARNINGS if c else GOLIB_WARNINGS) + GOLIB_OPT_COPTS + copts,
+        linkstatic = True,
+        deps = [golib] + ([] if c else _GTEST) + deps,
+        **kwargs
+    )
+
+def golib_whitebox_test(name, srcs, deps = [], copts = [], **kwargs):
+    """A test that includes internal headers ("core/runq.h") and calls internal functions."""
+    golib_test(
+        name = name,
+        srcs = srcs,
+        copts = ([] if _is_c(srcs) else _C11_IN_CXX) + copts,
+        deps = _INTERNALS + deps,
+        **kwargs
+    )
+
+STRESS_PROCS = [1, 2, 8]
+
+def golib_stress_test(name, srcs, size = "medium", tags = [], rule = golib_test, **kwargs):
+    """The same test with one, two and eight processors: NAME_p1, NAME_p2, NAME_p8 and the suite NAME."""
+    for procs in STRESS_PROCS:
+        rule(
+            name = "%s_p%d" % (name, procs),
+            size = size,
+            srcs = srcs,
+            env = {"GOMAXPROCS": str(procs)},
+            tags = tags + ["stress"],
+            **kwargs
+        )
+    native.test_suite(
+        name = name,
+        tags = ["stress"],
+        tests = [":%s_p%d" % (name, procs) for procs in STRESS_PROCS],
+    )
+
+def golib_tests(files, deps = {}, settings = {}):
+    """One test per file; the end of a file's name says which kind it is.
+
+    foo_test.cc            GoogleTest, on the public API
+    foo_test.c             a C program, on the public API
+    foo_whitebox_test.cc   may include internal headers
+    foo_fake_poll_test.cc  white-box, on poll/fake instead of the system's poller
+    foo_crash_test.cc      starts programs that are meant to die
+    foo_stress_test.cc     runs for $GOLIB_STRESS_SECONDS, with GOMAXPROCS=1, 2 and 8
+    foo_whitebox_stress_test.cc  both
+
+    Args:
+      files: the test files.
+      deps: test name to the deps it needs besides, such as Abseil's.
+      settings: test name to other attributes ({"size": "medium"}).
+    """
+    for f in files:
+        name = f[:f.rfind(".")]
+        args = dict(settings.get(name, {}))
+        more = deps.get(name, [])
+        rule = golib_test
+        if "_fake_poll_" in name:
+            rule = golib_whitebox_test
+            args["golib"] = "//:golib_fake_poll"
+            more = more + ["//poll/fake:hdrs"]
+        elif "_whitebox_" in name:
+            rule = golib_whitebox_test
+        if name.endswith("_stress_test"):
+            golib_stress_test(name = name, srcs = [f], deps = more, rule = rule, **args)
+        else:
+            if name.endswith("_crash_test"):
+                args["tags"] = args.get("tags", []) + ["crash"]
+            rule(name = name, srcs = [f], deps = more, **args)
+
+def golib_binary(name, srcs, copts = [], deps = [], **kwargs):
+    """A program that uses golib as its users do: an example, a benchmark."""
+    c = _is_c(srcs)
+    cc_binary(
+        name = name,
+        srcs = srcs,
+        copts = (["-std=gnu11"] + GOLIB_C_WARNINGS if c else GOLIB_WARNINGS) + GOLIB_OPT_COPTS + copts,
+        linkstatic = True,
+        deps = ["//:golib"] + deps,
+        **kwargs
+    )
+
+def golib_model(name, srcs, size = "medium", deps = [], copts = [], **kwargs):
+    """A model check: golib's lock-free code compiled against Relacy's atomics, linking nothing of golib.
+
+    Built and run under --config=relacy only.
+    """
+    cc_test(
+        name = name,
+        size = size,
+        srcs = srcs,
+        copts = ["-std=c++17", "-DGO_RELACY=1", "-O2"] + GOLIB_WARNINGS + _C11_IN_CXX + copts,
+        linkstatic = True,
+        tags = ["relacy"],
+        target_compatible_with = select({
+            "//platforms:relacy": [],
+            "//conditions:default": ["@platforms//:incompatible"],
+        }),
+        deps = [
+            "//core:contracts",
+            "//core:internal_hdrs",
+            "//core:model_srcs",
+            "//sync:internal_hdrs",
+            "//sync:model_srcs",
+        ] + deps,
+        **kwargs
+    )

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Runs every benchmark with little work, on one P and on two, and checks status and line. Keeps them
+# alive; says nothing about speed.
+set -eu
+
+bench=$1
+failed=0
+ran=0
+
+# Enough for every width, and a power of ten for skynet.
+size() {
+  case $1 in
+  forkjoin) echo 20 ;;
+  primes) echo 50 ;;
+  *) echo 1000 ;;
+  esac
+}
+
+# After name and procs.
+rest='n=[0-9]+ ns_per_op=[0-9]+[.][0-9]+( extra=[a-z_]+:-?[0-9.]+(,[a-z_]+:-?[0-9.]+)*)?'
+
+try() {
+  ran=$((ran + 1))
+  pattern="name=$1 procs=$2 $rest"
+  if ! out=$("$bench" "$1" "$2" "$(size "$1")"); then
+    echo "FAIL $1 procs=$2: status"
+  elif ! printf '%s\n' "$out" | grep -Eqx "$pattern" || [ "$(printf '%s\n' "$out" | wc -l)" != 1 ]; then
+    echo "FAIL $1 procs=$2: $out"
+  else
+    return 0
+  fi
+  failed=$((failed + 1))
+}
+
+for name in $("$bench" --list | cut -d' ' -f1); do
+  try "$name" 1
+  try "$name" 2
+done
+ran=$((ran + 1))
+if "$bench" no-such-benchmark 2>/dev/null || "$bench" spawn 1 x 2>/dev/null; then
+  echo "FAIL: a wrong argument is accepted"
+  failed=$((failed + 1))
+fi
+echo "$((ran - failed)) passed, $failed failed"
+[ "$failed" = 0 ] && [ "$ran" -gt 0 ]

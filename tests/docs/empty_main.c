@@ -1,0 +1,2 @@
+/* The fragments only have to compile. */
+int main(void) { return 0; }

@@ -1,0 +1,100 @@
+// A million goroutines, parked at the same time, and released.
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "tests/support/golib_test.h"
+
+using namespace golib_test;
+
+namespace {
+
+// Bytes that this process can hope for: the machine's free memory, and what its memory cgroup leaves.
+int64_t MemoryAvailable() {
+  int64_t available = INT64_MAX;
+  if (FILE *f = fopen("/proc/meminfo", "r")) {
+    char line[256];
+    long long kb;
+    while (fgets(line, sizeof line, f) != nullptr) {
+      if (sscanf(line, "MemAvailable: %lld kB", &kb) == 1) available = kb * 1024;
+    }
+    fclose(f);
+  }
+  if (FILE *f = fopen("/sys/fs/cgroup/memory.max", "r")) {
+    long long bytes;
+    if (fscanf(f, "%lld", &bytes) == 1 && bytes < available) available = bytes;
+    fclose(f);
+  }
+  return available;
+}
+
+TEST(Million, ParkedAndReleased) {
+  // A parked goroutine costs a page of stack, a page of page table (its stack lies alone in its region),
+  // and some hundred bytes. Take a quarter of what there is at most.
+  int64_t n = MemoryAvailable() / 4 / 9000;
+  n = n > 1000000 ? 1000000 : n;
+  n = Goroutines(static_cast<int>(n));
+  RunGo([n] {
+    Chan<Unit> gate(0);
+    go_wg wg{};
+    std::atomic<int64_t> waiting{0}, passed{0};
+    struct Args {
+      go_chan *gate;
+      go_wg *wg;
+      std::atomic<int64_t> *waiting, *passed;
+    } args{gate.get(), &wg, &waiting, &passed};
+    go_nsec t0 = go_now();
+    int64_t started = 0;
+    for (; started < n; started++) {
+      go_wg_add(&wg, 1);
+      int rc = go_spawn_copy(
+          [](void *p) {
+            Args *a = static_cast<Args *>(p);
+            ++*a->waiting;
+            (void)go_chan_recv(a->gate, nullptr);
+            ++*a->passed;
+            go_wg_done(a->wg);
+          },
+          &args, sizeof args);
+      if (rc != 0) {
+        go_wg_done(&wg);
+        // A machine may allow fewer mappings or less address space: a code is fine, an abort is not.
+        EXPECT_TRUE(rc == GO_ENOMEM || rc == GO_EAGAIN) << rc;
+        break;
+      }
+      if (started % 1000 == 0) go_yield();
+    }
+    Until([&] { return waiting == started; });
+    go_nsec t1 = go_now();
+    EXPECT_EQ(go_count(), started + 1);
+    EXPECT_EQ(passed, 0);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    gate.Close();
+    go_wg_wait(&wg);
+    EXPECT_EQ(passed, started);
+    printf("%lld goroutines: %.2f s to park, %.2f s to end, %ld MiB at most\n",
+           static_cast<long long>(started), static_cast<double>(t1 - t0) / 1e9,
+           static_cast<double>(go_now() - t1) / 1e9, usage.ru_maxrss / 1024);
+    if (started < n) {
+      GTEST_SKIP() << "only " << started << " goroutines could be started";
+    }
+  });
+}
+
+// Again, after all that: what was used is used again.
+TEST(Million, ThenALittle) {
+  RunGo([] {
+    for (int round = 0; round < 10; round++) {
+      go_wg wg{};
+      std::atomic<int> n{0};
+      for (int i = 0; i < 1000; i++) SPAWN_WG(&wg, [&] { n++; });
+      go_wg_wait(&wg);
+      EXPECT_EQ(n, 1000);
+    }
+  });
+}
+
+}  // namespace
