@@ -11,7 +11,7 @@
  *   GO_VAR(T)               plain data that an atomic protects; go_get(x), go_set(x, v)
  *
  * go_add_ and its kin return the old value. go_cas_(p, &old, new) is strong; on failure it loads
- * what is there into old (relaxed).
+ * what is there into old: acquired if success would have acquired, so that loops may rely on it.
  */
 #ifndef GOLIB_CORE_ATOMIC_H_
 #define GOLIB_CORE_ATOMIC_H_
@@ -30,27 +30,44 @@ typedef rl::atomic<void *> go_aptr;
 #define go_get(x) ((x)($))
 #define go_set(x, val) ((x)($) = (val))
 
+/* Relacy orders sc stores with sc loads and fences with fences, but not a store or exchange with a later
+ * fence, which C11 does: a load after the fence sees the store. Here the store tells the fences of
+ * the simulation about itself. (And about what came before it, as on every CPU that golib knows.) */
+template <typename T>
+static inline T go_relacy_sc_(T v) {
+  rl::context &c = rl::ctx();
+  for (int i = 0; i < c.get_thread_count(); i++) {
+    rl::timestamp_t seen = c.threadx_->acq_rel_order_[i];
+    if (c.seq_cst_fence_order_[i] < seen) {
+      c.seq_cst_fence_order_[i] = seen;
+    }
+  }
+  return v;
+}
+
 #define go_ld_rlx(p) (p)->load(rl::mo_relaxed, $)
 #define go_ld_acq(p) (p)->load(rl::mo_acquire, $)
 #define go_ld_sc(p) (p)->load(rl::mo_seq_cst, $)
 #define go_st_rlx(p, x) (p)->store((x), rl::mo_relaxed, $)
 #define go_st_rel(p, x) (p)->store((x), rl::mo_release, $)
-#define go_st_sc(p, x) (p)->store((x), rl::mo_seq_cst, $)
+#define go_st_sc(p, x) ((p)->store((x), rl::mo_seq_cst, $), go_relacy_sc_(0))
 #define go_xchg_acq(p, x) (p)->exchange((x), rl::mo_acquire, $)
 #define go_xchg_ar(p, x) (p)->exchange((x), rl::mo_acq_rel, $)
-#define go_xchg_sc(p, x) (p)->exchange((x), rl::mo_seq_cst, $)
+#define go_xchg_sc(p, x) go_relacy_sc_((p)->exchange((x), rl::mo_seq_cst, $))
 #define go_add_rlx(p, x) (p)->fetch_add((x), rl::mo_relaxed, $)
 #define go_add_ar(p, x) (p)->fetch_add((x), rl::mo_acq_rel, $)
-#define go_add_sc(p, x) (p)->fetch_add((x), rl::mo_seq_cst, $)
+#define go_add_sc(p, x) go_relacy_sc_((p)->fetch_add((x), rl::mo_seq_cst, $))
 #define go_sub_ar(p, x) (p)->fetch_sub((x), rl::mo_acq_rel, $)
-#define go_sub_sc(p, x) (p)->fetch_sub((x), rl::mo_seq_cst, $)
+#define go_sub_sc(p, x) go_relacy_sc_((p)->fetch_sub((x), rl::mo_seq_cst, $))
 #define go_or_ar(p, x) (p)->fetch_or((x), rl::mo_acq_rel, $)
 #define go_and_ar(p, x) (p)->fetch_and((x), rl::mo_acq_rel, $)
-#define go_cas_rlx(p, old, x) (p)->compare_exchange_strong(*(old), (x), rl::mo_relaxed, rl::mo_relaxed, $)
-#define go_cas_acq(p, old, x) (p)->compare_exchange_strong(*(old), (x), rl::mo_acquire, rl::mo_relaxed, $)
-#define go_cas_rel(p, old, x) (p)->compare_exchange_strong(*(old), (x), rl::mo_release, rl::mo_relaxed, $)
-#define go_cas_ar(p, old, x) (p)->compare_exchange_strong(*(old), (x), rl::mo_acq_rel, rl::mo_relaxed, $)
-#define go_cas_sc(p, old, x) (p)->compare_exchange_strong(*(old), (x), rl::mo_seq_cst, rl::mo_relaxed, $)
+#define GO_CAS_(p, old, x, mo, failed) \
+  (p)->compare_exchange_strong(*(old), (x), rl::mo, $, rl::failed, $)
+#define go_cas_rlx(p, old, x) GO_CAS_(p, old, x, mo_relaxed, mo_relaxed)
+#define go_cas_acq(p, old, x) GO_CAS_(p, old, x, mo_acquire, mo_acquire)
+#define go_cas_rel(p, old, x) GO_CAS_(p, old, x, mo_release, mo_relaxed)
+#define go_cas_ar(p, old, x) GO_CAS_(p, old, x, mo_acq_rel, mo_acquire)
+#define go_cas_sc(p, old, x) go_relacy_sc_(GO_CAS_(p, old, x, mo_seq_cst, mo_acquire))
 #define go_fence_sc() rl::atomic_thread_fence(rl::mo_seq_cst, $)
 
 #else
@@ -85,13 +102,13 @@ typedef struct go_aptr {
 #define go_sub_sc(p, x) __atomic_fetch_sub(&(p)->v, (x), __ATOMIC_SEQ_CST)
 #define go_or_ar(p, x) __atomic_fetch_or(&(p)->v, (x), __ATOMIC_ACQ_REL)
 #define go_and_ar(p, x) __atomic_fetch_and(&(p)->v, (x), __ATOMIC_ACQ_REL)
-#define GO_CAS_(p, old, x, mo) \
-  __atomic_compare_exchange_n(&(p)->v, (old), (x), false, (mo), __ATOMIC_RELAXED)
-#define go_cas_rlx(p, old, x) GO_CAS_(p, old, x, __ATOMIC_RELAXED)
-#define go_cas_acq(p, old, x) GO_CAS_(p, old, x, __ATOMIC_ACQUIRE)
-#define go_cas_rel(p, old, x) GO_CAS_(p, old, x, __ATOMIC_RELEASE)
-#define go_cas_ar(p, old, x) GO_CAS_(p, old, x, __ATOMIC_ACQ_REL)
-#define go_cas_sc(p, old, x) GO_CAS_(p, old, x, __ATOMIC_SEQ_CST)
+#define GO_CAS_(p, old, x, mo, failed) \
+  __atomic_compare_exchange_n(&(p)->v, (old), (x), false, (mo), (failed))
+#define go_cas_rlx(p, old, x) GO_CAS_(p, old, x, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+#define go_cas_acq(p, old, x) GO_CAS_(p, old, x, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
+#define go_cas_rel(p, old, x) GO_CAS_(p, old, x, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+#define go_cas_ar(p, old, x) GO_CAS_(p, old, x, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+#define go_cas_sc(p, old, x) GO_CAS_(p, old, x, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 /* StoreLoad between two atomic accesses. Orders atomics only: no plain data is published by it alone, so
  * ThreadSanitizer, which does not see fences, loses nothing (and gcc's warning about it is moot). */
 #if defined(__SANITIZE_THREAD__) && defined(__GNUC__) && !defined(__clang__)

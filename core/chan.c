@@ -93,8 +93,6 @@ static inline void buf_put(go_chan *c, const void *v) {
 static inline void buf_get(go_chan *c, void *v) {
   if (v != NULL) {
     go_copy_(c, v, go_slot_(c, c->head));
-  } else if (c->destroy != NULL) {
-    c->destroy(go_slot_(c, c->head));
   }
   c->head = c->head + 1 == c->cap ? 0 : c->head + 1;
 }
@@ -117,7 +115,7 @@ int go_send_locked_(go_chan *c, const void *v, go_g_ **ret_wake) {
   }
   if (n < c->cap) {
     buf_put(c, v);
-    go_st_rlx(&c->count, n + 1);
+    go_st_rel(&c->count, n + 1);
     return GO_OP_DONE_;
   }
   return GO_OP_WAIT_;
@@ -133,7 +131,7 @@ int go_recv_locked_(go_chan *c, void *v, go_g_ **ret_wake) {
       w->ok = true;
       *ret_wake = w->g;
     } else {
-      go_st_rlx(&c->count, n - 1);
+      go_st_rel(&c->count, n - 1);
     }
     return GO_OP_DONE_;
   }

@@ -5,8 +5,9 @@
  *  - Buffered: count > 0 implies recvq is empty; count < cap implies sendq is empty. (Up to waiters of selects whose
  *    claim is gone: they are dropped by whoever meets them.)
  *  - closed: both are empty. It never becomes open again.
- * The fields of go_look_ are atomic so that they can be read without the lock; one consistent look needs the
- * same even lock word before and after (core/lock.h).
+ * What go_looks_ready_ reads is atomic, and stored with release, so that it can be read without the lock: who
+ * sees a value of a critical section sees the lock word odd or advanced after it. One consistent look needs the same
+ * even lock word before and after (core/lock.h).
  *
  * Do not ready a goroutine that could need this lock while holding it? It may be done here: readying never
  * waits, and who wakes spins for a few instructions at most. Yet the lock is dropped first, so that it
@@ -56,7 +57,7 @@ static inline void go_waitq_put_(go_waitq_ *q, go_waiter_ *w) {
   w->queued = true;
   if (go_ld_rlx(&q->head) == NULL) {
     w->prev = NULL;
-    go_st_rlx(&q->head, (void *)w);
+    go_st_rel(&q->head, (void *)w);
   } else {
     w->prev = q->tail;
     q->tail->next = w;
@@ -72,7 +73,7 @@ static inline void go_waitq_del_(go_waitq_ *q, go_waiter_ *w) {
   if (w->prev != NULL) {
     w->prev->next = w->next;
   } else {
-    go_st_rlx(&q->head, (void *)w->next);
+    go_st_rel(&q->head, (void *)w->next);
   }
   if (w->next != NULL) {
     w->next->prev = w->prev;
@@ -89,7 +90,7 @@ static inline go_waiter_ *go_waitq_get_(go_waitq_ *q) {
       return NULL;
     }
     w->queued = false;
-    go_st_rlx(&q->head, (void *)w->next);
+    go_st_rel(&q->head, (void *)w->next);
     if (w->next != NULL) {
       w->next->prev = NULL;
     }

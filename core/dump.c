@@ -119,9 +119,6 @@ bool go_on_fault_(void *addr, void *context) {
   if (g == NULL || go_is_thread_(g) || g->stack_top == NULL) {
     return false;
   }
-  if (go_stack_fault_(g, addr)) {
-    return true;
-  }
   if (go_stack_overflowed_(g, addr)) {
     overflow(g, context);
   }

@@ -74,7 +74,6 @@ enum go_g_flags_ {
   GO_G_DYING_ = 8,   /* in go_exit or a panic that nobody catches */
   GO_G_PANICKED_ = 32, /* ended by a panic */
   GO_G_WIRED_ = 64,  /* go_main's with main_thread: go_unlock_thread leaves it locked */
-  GO_G_DEEP_ = 16,   /* its stack has outgrown the trap; set by the fault handler on its behalf */
 };
 
 /* Bytes of arguments that are kept in the G itself; more go onto its stack, bound at once. */
@@ -244,6 +243,10 @@ typedef struct go_sched_ {
   go_a64 ng;         /* live goroutines, counted only when there is a limit */
   go_a64 next_id;
   go_a64 nborn, ndied; /* those started without a P */
+  go_os_thread_ starter; /* starts threads for Ms whose own state a user may have changed */
+  go_a32 starter_up; /* 1: it exists. Stored under procs_lock */
+  go_note_ starter_note;
+  go_m_ *to_start;   /* for the starter, linked by link */
   go_m_ *dead_m;     /* workers whose threads have ended, to be joined */
   go_m_ *spare_m;    /* Ms of plain threads that have ended, to be used again: never unmapped */
   bool main_thread;  /* go_config.main_thread */

@@ -125,6 +125,7 @@ static _Noreturn void uncaught(go_g_ *g, go_panic_ *p) {
     exit(2);
   }
   g->flags |= GO_G_PANICKED_;
+  g->panics = NULL; /* the G will be used again */
   go_end_(go_m_get_());
 }
 

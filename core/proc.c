@@ -35,8 +35,6 @@ go_p_ *go_p_get_idle_(void) {
   return p;
 }
 
-void go_stack_surplus_(void) {}
-
 void go_p_acquire_(go_m_ *m, go_p_ *p) { m->p = p; }
 
 go_p_ *go_p_release_(go_m_ *m) {
@@ -192,6 +190,29 @@ static void uncount_m(go_m_ *m) {
   go_unlock_(&GO_S->lock);
 }
 
+/* The thread of a counted M. */
+static int start_thread(go_m_ *m) {
+  go_os_thread_ t;
+  int r = go_os_thread_start_(&t, m_main, m);
+  if (r == 0) {
+    m->thread = t;
+    go_st_rel(&m->started, 1u); /* pairs with reap */
+    return 0;
+  }
+  uncount_m(m);
+  give_back(m->next_p, m->spinning);
+  free(m);
+  return r;
+}
+
+/* A new thread inherits what its creator has made of itself: priority, namespaces, CPU set. So a thread
+ * that a goroutine is wired to, or that is not ours, has the starter do it. */
+static bool must_delegate(void) {
+  go_m_ *own = go_m_get_();
+  return go_ld_acq(&GO_S->starter_up) != 0 &&
+         (own == NULL || !own->worker || own->locked_g != NULL);
+}
+
 int go_m_start_(go_p_ *p, bool spinning) {
   reap();
   go_m_ *m = new_m();
@@ -204,17 +225,53 @@ int go_m_start_(go_p_ *p, bool spinning) {
   m->worker = true;
   m->next_p = p;
   m->spinning = spinning;
-  go_os_thread_ t;
-  int r = go_os_thread_start_(&t, m_main, m);
-  if (r != 0) {
-    uncount_m(m);
-    free(m);
-    give_back(p, spinning);
-    return r;
+  if (!must_delegate()) {
+    return start_thread(m);
   }
-  m->thread = t;
-  go_st_rel(&m->started, 1u); /* pairs with reap */
+  go_lock_(&GO_S->lock);
+  m->link = GO_S->to_start;
+  GO_S->to_start = m;
+  go_unlock_(&GO_S->lock);
+  go_note_wake_(&GO_S->starter_note);
   return 0;
+}
+
+static void starter_main(void *arg) {
+  (void)arg;
+  go_os_thread_name_("golib-starter");
+  while (go_ld_acq(&GO_S->stopping) == 0) {
+    (void)go_note_sleep_(&GO_S->starter_note, -1);
+    go_note_clear_(&GO_S->starter_note); /* before looking: a later wake-up is not lost */
+    go_fence_sc();
+    go_lock_(&GO_S->lock);
+    go_m_ *m = GO_S->to_start;
+    GO_S->to_start = NULL;
+    go_unlock_(&GO_S->lock);
+    while (m != NULL) {
+      go_m_ *next = m->link;
+      (void)start_thread(m);
+      m = next;
+    }
+  }
+}
+
+void go_starter_start_(void) {
+  if (go_ld_acq(&GO_S->starter_up) != 0) {
+    return;
+  }
+  go_lock_(&procs_lock);
+  if (go_ld_rlx(&GO_S->starter_up) == 0 &&
+      go_os_thread_start_(&GO_S->starter, starter_main, NULL) == 0) {
+    go_st_rel(&GO_S->starter_up, 1u);
+  } /* else threads go on being started by whoever needs them */
+  go_unlock_(&procs_lock);
+}
+
+static void starter_stop(void) {
+  if (go_ld_acq(&GO_S->starter_up) != 0) {
+    go_note_wake_(&GO_S->starter_note); /* after stopping was set */
+    go_os_thread_join_(&GO_S->starter);
+  }
 }
 
 /* ---- plain threads ---- */
@@ -246,6 +303,42 @@ __attribute__((noinline)) go_m_ *go_attach_slow_(void) {
   go_set_state_(m->cur, GO_G_RUNNING_);
   go_m_set_(m);
   return m;
+}
+
+/* ---- giving stacks back ---- */
+
+#define TRIM_AFTER (100 * GO_MS)
+#define TRIM_BATCH 512u /* some hundred microseconds */
+
+static void trim_after(go_m_ *m, int64_t wait);
+
+/* A timer that is in a heap only while there is something to give back: an idle process sleeps. */
+static void trim(go_m_ *m, void *arg, uint32_t seq) {
+  (void)arg;
+  (void)seq;
+  int next = go_stack_trim_(TRIM_BATCH);
+  if (next != GO_TRIM_DONE_) {
+    trim_after(m, next == GO_TRIM_NOW_ ? GO_MS : TRIM_AFTER);
+  } else {
+    go_st_rel(&GO_S->trimming, 0u);
+  }
+}
+
+/* The caller has set trimming, and so owns the timer. */
+static void trim_after(go_m_ *m, int64_t wait) {
+  GO_S->trim_tm = (go_tm_){.when = go_os_now_() + wait, .fn = trim};
+  if (go_tm_add_(m, &GO_S->trim_tm) != 0) {
+    go_st_rel(&GO_S->trimming, 0u); /* another time, then */
+  }
+}
+
+void go_stack_surplus_(void) {
+  go_m_ *m = go_m_get_();
+  uint32_t none = 0;
+  if (m != NULL && m->p != NULL && go_ld_rlx(&GO_S->trimming) == 0 &&
+      go_cas_ar(&GO_S->trimming, &none, 1u)) {
+    trim_after(m, TRIM_AFTER);
+  }
 }
 
 /* ---- starting ---- */
@@ -426,6 +519,7 @@ int go_shutdown(go_nsec wait) {
     }
     reap();
   }
+  starter_stop();
   go_st_rel(&GO_S->running, 0u);
   release_all();
   go_unlock_(&init_lock);

@@ -65,7 +65,11 @@ static inline bool go_ring_put_(go_runq_ *q, void *g) {
     return false;
   }
   go_st_rlx(&q->ring[t % GO_RUNQ_CAP_], g);
-  go_st_rel(&q->tail, t + 1); /* pairs with go_ring_steal_: publishes the slot */
+  if (GO_RUNQ_BUG_ == 5) {
+    go_st_rlx(&q->tail, t + 1);
+  } else {
+    go_st_rel(&q->tail, t + 1); /* pairs with go_ring_steal_: publishes the slot */
+  }
   return true;
 }
 
@@ -186,7 +190,7 @@ static inline void *go_next_get_(go_runq_ *q, bool solo) {
   if (g == NULL) {
     return NULL;
   }
-  if (solo) {
+  if (solo || GO_RUNQ_BUG_ == 3) {
     go_st_rlx(&q->next, (void *)NULL);
     return g;
   }
@@ -199,11 +203,14 @@ static inline bool go_runq_empty_(go_runq_ *q) {
     uint32_t h = go_ld_acq(&q->head);
     uint32_t t = go_ld_acq(&q->tail);
     uint64_t f = go_ld_acq(&q->fresh);
-    void *n = go_ld_acq(&q->next);
-    /* The owner moves next into the ring when it puts another there: an unmoved tail says that it
-     * did not between the two looks. */
-    if (t == go_ld_acq(&q->tail)) {
-      return h == t && n == NULL && go_fresh_len_(f) == 0;
+    if (h != t || go_fresh_len_(f) != 0 || go_ld_acq(&q->next) != NULL) {
+      return false;
+    }
+    /* While we looked at one part the owner may have taken the last out of it and put something into
+     * another: next moves into the ring when another comes, and a spawn may come before next is
+     * taken. Tail and version say that ring and fresh stayed empty until next was seen so. */
+    if (GO_RUNQ_BUG_ == 4 || (t == go_ld_acq(&q->tail) && f == go_ld_acq(&q->fresh))) {
+      return true;
     }
   }
 }

@@ -271,8 +271,7 @@ bool go_checkpoint(void) {
 
 /* The next goroutine starts on the stack that this one leaves. */
 static bool can_take_stack(const go_g_ *g, const go_g_ *next) {
-  return GO_TAKEOVER_ && next->stack_top == NULL && g->stack_class == GO_S->stack_class &&
-         !(g->flags & GO_G_DEEP_);
+  return GO_TAKEOVER_ && next->stack_top == NULL && g->stack_class == GO_S->stack_class;
 }
 
 static void go_restarted_(void *m) { run(m); }
@@ -306,7 +305,7 @@ _Noreturn void go_end_(go_m_ *m) {
     g->stack_top = NULL;
     go_recycle_(m, g);
     take_over(m, next);
-    go_arch_restart_(go_stack_start_(next->stack_top), go_restarted_, m);
+    go_arch_restart_(go_stack_start_(next->stack_class, next->stack_top), go_restarted_, m);
   }
   if (next != NULL) {
     take_over(m, next);
@@ -401,6 +400,10 @@ static go_g_ *look_round(go_m_ *m, go_p_ *p) {
     go_g_ *next = go_next_get_(&p->q, p->solo);
     if (next != NULL) {
       ring_put(p, next);
+    }
+    void *oldest; /* the ring is first now; those that have never run wait behind it, but not for ever */
+    if (go_fresh_steal_(&p->q, &oldest, 1) == 1) {
+      return oldest;
     }
   }
   return global_get(p, 1);
@@ -622,7 +625,7 @@ static void check_deadlock(void) {
   /* A thread that is neither ours nor waits in golib may do something yet. */
   int threads = go_os_thread_count_();
   go_lock_(&GO_S->lock);
-  int asleep = (int)GO_S->nm + (int)go_ld_sc(&GO_S->nblocked);
+  int asleep = (int)(GO_S->nm + go_ld_rlx(&GO_S->starter_up) + go_ld_sc(&GO_S->nblocked));
   go_unlock_(&GO_S->lock);
   if (threads >= 0 && threads <= asleep && suspect_deadlock()) {
     go_deadlock_();
@@ -756,6 +759,7 @@ void go_lock_thread(void) {
     return;
   }
   if (g->lock_count++ == 0) {
+    go_starter_start_();
     go_note_clear_(&m->note);
     g->locked_m = m;
     m->locked_g = g;

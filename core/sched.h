@@ -151,6 +151,8 @@ int go_start_(void);
 /* A new P-less worker thread that starts with p (may be NULL) and, if so, spinning. sched.lock is not held. */
 int go_m_start_(go_p_ *p, bool spinning);
 void go_m_loop_(go_m_ *m);
+/* From now on threads are not started by threads that goroutines are wired to. */
+void go_starter_start_(void);
 /* sched.lock held. */
 void go_p_put_idle_(go_p_ *p);
 go_p_ *go_p_get_idle_(void);

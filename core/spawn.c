@@ -195,10 +195,11 @@ static char *take_stack(go_p_ *p) {
 
 #if defined(GO_ASAN_)
 /* The leak checker looks for pointers in the stacks of parked goroutines too. */
-static char *lsan_low(const go_g_ *g) {
+static void lsan(const go_g_ *g, void (*f)(const void *, size_t)) {
   char *low = go_stack_low_(g->stack_class, g->stack_top);
-  char *mib = g->stack_top - (1u << 20); /* a trap may lie below */
-  return low > mib ? low : mib;
+  char *high = go_stack_high_(g->stack_class, g->stack_top);
+  low = high - low > (1 << 19) ? high - (1 << 19) : low + (high - low) / 8; /* above any guard */
+  f(low, (size_t)(high - low));
 }
 #endif
 
@@ -208,13 +209,13 @@ static void init_ctx(go_g_ *g, char *start) {
   g->fiber = __tsan_create_fiber(0);
 #elif defined(GO_ASAN_)
   g->fiber = NULL;
-  __lsan_register_root_region(lsan_low(g), (size_t)(g->stack_top - lsan_low(g)));
+  lsan(g, __lsan_register_root_region);
 #endif
 }
 
 void go_bind_(go_m_ *m, go_g_ *g) {
   set_stack(g, GO_S->stack_class, take_stack(m->p));
-  init_ctx(g, go_stack_start_(g->stack_top));
+  init_ctx(g, go_stack_start_(g->stack_class, g->stack_top));
 }
 
 /* Binds a stack now: for sizes of its own, and for arguments that do not fit into the G. */
@@ -229,7 +230,7 @@ static int bind_early(go_m_ *m, go_g_ *g, uint32_t cls, const void *args, size_t
     return GO_ENOMEM;
   }
   set_stack(g, cls, top);
-  char *start = go_stack_start_(top);
+  char *start = go_stack_start_(cls, top);
   if (size > GO_G_INLINE_) {
     start -= (size + 15) & ~(size_t)15;
     memcpy(start, args, size);
@@ -314,7 +315,7 @@ static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, 
     }
     if (r != 0) {
       if (g->stack_top != NULL) {
-        go_stack_put_(cls, g->stack_top, false);
+        go_stack_put_(cls, g->stack_top);
         g->stack_top = NULL;
       }
       go_set_state_(g, GO_G_DEAD_);
@@ -422,18 +423,18 @@ uint64_t go_id(void) {
 }
 
 static void give_stack(go_p_ *p, go_g_ *g) {
-  bool deep = (g->flags & GO_G_DEEP_) != 0;
 #if defined(GO_TSAN_)
   __tsan_destroy_fiber(g->fiber);
 #elif defined(GO_ASAN_)
-  __lsan_unregister_root_region(lsan_low(g), (size_t)(g->stack_top - lsan_low(g)));
+  lsan(g, __lsan_unregister_root_region);
   /* Frames that never returned have left their red zones. */
-  __asan_unpoison_memory_region(g->ctx.sp, (size_t)(g->stack_top - (char *)g->ctx.sp));
+  char *high = go_stack_high_(g->stack_class, g->stack_top);
+  __asan_unpoison_memory_region(g->ctx.sp, (size_t)(high - (char *)g->ctx.sp));
 #endif
-  if (g->stack_class == GO_S->stack_class && !deep && p->nstack < GO_STACK_CACHE_) {
+  if (g->stack_class == GO_S->stack_class && p->nstack < GO_STACK_CACHE_) {
     p->stack[p->nstack++] = g->stack_top;
   } else {
-    go_stack_put_(g->stack_class, g->stack_top, deep);
+    go_stack_put_(g->stack_class, g->stack_top);
   }
   g->stack_top = NULL;
 }
@@ -467,7 +468,7 @@ void go_recycle_(go_m_ *m, go_g_ *g) {
 
 void go_spawn_flush_(go_p_ *p) {
   while (p->nstack > 0) {
-    go_stack_put_(GO_S->stack_class, p->stack[--p->nstack], false);
+    go_stack_put_(GO_S->stack_class, p->stack[--p->nstack]);
   }
   go_stack_uncredit_(p->credit);
   p->credit = 0;

@@ -6,7 +6,6 @@
 
 #include "core/sched.h"
 
-#define REGION_CLASS 21u /* 2 MiB: what one page-table page maps */
 #define CHUNK_MAX ((size_t)1 << 38)
 
 /* Growing array of stack tops. */
@@ -63,28 +62,28 @@ static size_t guard_size(uint32_t cls) {
   return size < go_os_page_() ? go_os_page_() : size;
 }
 
-static bool has_trap(uint32_t cls) { return cls > REGION_CLASS && go_os_guard_is_cheap_(); }
-
-/* Where the guard of an untouched slot lies. */
-static char *guard_at(uint32_t cls, char *top) {
-  return top - class_size(has_trap(cls) ? REGION_CLASS : cls);
-}
-
-static int lay_guard(uint32_t cls, char *top) {
+static int lay_guard(char *at, size_t size) {
   const char *why = NULL;
-  int r = go_os_guard_(guard_at(cls, top), guard_size(cls), &why);
+  int r = go_os_guard_(at, size, &why);
   if (r != 0) {
     why_failed = why != NULL ? why : "a stack guard could not be laid";
   }
   return r;
 }
 
-char *go_stack_low_(uint32_t cls, char *top) { return top - class_size(cls) + guard_size(cls); }
+/* The guard at the top of a slot: it protects the slot above. */
+static int guard_top(uint32_t cls, char *top) {
+  return lay_guard(top - guard_size(cls), guard_size(cls));
+}
 
-char *go_stack_start_(char *top) {
+char *go_stack_low_(uint32_t cls, char *top) { return top - class_size(cls); }
+
+char *go_stack_high_(uint32_t cls, char *top) { return top - guard_size(cls); }
+
+char *go_stack_start_(uint32_t cls, char *top) {
   /* Multiplying spreads neighbours; up to 15 lines of 64 bytes, well within the first page. */
   uint32_t slot = (uint32_t)((uintptr_t)top >> GO_STACK_CLASS_MIN_) * 2654435761u;
-  return top - (size_t)(slot >> 28) * GO_CACHE_LINE_;
+  return go_stack_high_(cls, top) - (size_t)(slot >> 28) * GO_CACHE_LINE_;
 }
 
 /* ---- reserving ---- */
@@ -104,7 +103,7 @@ static int tops_room(tops *t, size_t cap) {
 
 static int lay_guards(uint32_t cls, char *base, size_t size) {
   for (char *top = base + class_size(cls); top <= base + size; top += class_size(cls)) {
-    int r = lay_guard(cls, top);
+    int r = guard_top(cls, top);
     if (r != 0) {
       return r;
     }
@@ -135,7 +134,8 @@ static int grow(uint32_t cls, depot *d, size_t want) {
     return GO_ENOMEM;
   }
   d->guards_laid = !go_os_guard_is_cheap_();
-  if (d->guards_laid && lay_guards(cls, c->base, size) != 0) {
+  if (lay_guard(c->base, guard_size(cls)) != 0 ||
+      (d->guards_laid && lay_guards(cls, c->base, size) != 0)) {
     go_os_release_(c->base, size);
     free(c);
     return GO_ENOMEM;
@@ -254,20 +254,14 @@ char *go_stack_get_(uint32_t cls) {
     d->peak = d->in_use;
   }
   go_unlock_(&d->lock);
-  if (top != NULL && is_new && lay_guard(cls, top) != 0) {
+  if (top != NULL && is_new && guard_top(cls, top) != 0) {
     go_fatal_("a stack guard could not be laid: %s", why_failed);
   }
   return top;
 }
 
-void go_stack_put_(uint32_t cls, char *top, bool deep) {
+void go_stack_put_(uint32_t cls, char *top) {
   depot *d = &depots[cls];
-  if (deep) { /* back to a trap; what lies below it is not worth keeping */
-    char *low = top - class_size(cls);
-    (void)go_os_unguard_(low, guard_size(cls));
-    go_os_decommit_(low, class_size(cls) - class_size(REGION_CLASS));
-    (void)lay_guard(cls, top);
-  }
   go_lock_(&d->lock);
   d->warm.v[d->warm.n++] = top;
   d->in_use--;
@@ -275,39 +269,42 @@ void go_stack_put_(uint32_t cls, char *top, bool deep) {
   go_stack_surplus_();
 }
 
-bool go_stack_trim_(uint32_t max) {
-  depot *d = &depots[GO_S->stack_class];
+/* d->lock held. Up to n warm stacks that recent demand did not need; what was in use at the peak and is not
+ * now may be wanted again. */
+static uint32_t take_surplus(depot *d, char **out, uint32_t n) {
+  size_t keep = d->peak - d->in_use;
+  uint32_t got = 0;
+  while (got < n && d->warm.n > keep) {
+    out[got++] = d->warm.v[--d->warm.n];
+  }
+  return got;
+}
+
+int go_stack_trim_(uint32_t max) {
+  uint32_t cls = GO_S->stack_class;
+  depot *d = &depots[cls];
   char *out[64];
-  bool more = true;
-  while (more && max > 0) {
-    uint32_t n = 0;
+  for (uint32_t n; max > 0; max -= n) {
     go_lock_(&d->lock);
-    /* What was in use at the peak and is not now may be wanted again. */
-    size_t keep = d->peak - d->in_use;
-    while (n < 64 && n < max && d->warm.n > keep) {
-      out[n++] = d->warm.v[--d->warm.n];
-    }
-    more = d->warm.n > keep;
-    if (!more) { /* half of the way to what is in use: demand is forgotten in a few rounds */
-      d->peak = d->in_use + keep / 2;
-      more = d->warm.n > 0 && keep > 0;
+    n = take_surplus(d, out, max < 64 ? max : 64);
+    if (n == 0) { /* demand is forgotten by halves */
+      d->peak = d->in_use + (d->peak - d->in_use) / 2;
+      bool none = d->warm.n == 0;
+      go_unlock_(&d->lock);
+      return none ? GO_TRIM_DONE_ : GO_TRIM_LATER_;
     }
     go_unlock_(&d->lock);
     for (uint32_t i = 0; i < n; i++) {
-      char *low = guard_at(GO_S->stack_class, out[i]) + guard_size(GO_S->stack_class);
-      go_os_decommit_(low, (size_t)(out[i] - low));
+      char *low = go_stack_low_(cls, out[i]);
+      go_os_decommit_(low, (size_t)(out[i] - low)); /* guards stay */
     }
     go_lock_(&d->lock);
     for (uint32_t i = 0; i < n; i++) {
       d->cold.v[d->cold.n++] = out[i];
     }
     go_unlock_(&d->lock);
-    max -= n;
-    if (n == 0) {
-      break;
-    }
   }
-  return more;
+  return GO_TRIM_NOW_;
 }
 
 void go_stack_stats_read_(go_stack_stats_ *ret) {
@@ -323,20 +320,8 @@ void go_stack_stats_read_(go_stack_stats_ *ret) {
 
 /* ---- faults ---- */
 
-/* Called by the fault handler, on the alternate stack. Whether the access to addr may be tried again. */
-bool go_stack_fault_(go_g_ *g, char *addr) {
-  uint32_t cls = g->stack_class;
-  char *top = g->stack_top;
-  char *trap = guard_at(cls, top);
-  if (!has_trap(cls) || (g->flags & GO_G_DEEP_) || addr < trap || addr >= trap + guard_size(cls)) {
-    return false;
-  }
-  g->flags |= GO_G_DEEP_;
-  return go_os_unguard_(trap, guard_size(cls)) == 0 &&
-         go_os_guard_(top - class_size(cls), guard_size(cls), NULL) == 0;
-}
-
 bool go_stack_overflowed_(const go_g_ *g, const char *addr) {
-  const char *low = g->stack_top - class_size(g->stack_class);
-  return addr >= low && addr < low + guard_size(g->stack_class);
+  const char *low = go_stack_low_(g->stack_class, g->stack_top);
+  size_t guard = guard_size(g->stack_class);
+  return addr >= low - guard && addr < low + guard; /* the lowest slot of a chunk has its own */
 }

@@ -3,9 +3,12 @@
  * A stack is a slot of address space of 2^cls bytes, aligned to its size, cut from large reservations; the
  * kernel commits the pages that are touched. It is named by its top (one past its highest byte).
  *
- * Guards. Up to 2 MiB: the lowest 1/16 (at most 64 KiB) of the slot. Above: only a trap at the bottom of
- * the 2 MiB region under the top, whose page-table page the stack needs anyway; the first goroutine that
- * walks into it has it moved to the bottom of the slot, at the price of a page-table page (GO_G_DEEP_).
+ * Guards. The highest 1/16 (at most 64 KiB) of each slot is the guard of the slot above it; the lowest slot of a
+ * reservation has one of its own. So a guard lies next to pages that its slot touches anyway and costs no
+ * page-table page, and the whole slot below it is plain memory for everybody, system calls included. It is
+ * laid when the slot is used for the first time; slots are used from low to high, so the guard below a slot
+ * is there before the slot is. (Rejected: a trap 2 MiB below the top that the fault handler moves down: the
+ * kernel, and other goroutines that write into this stack, run into it as well.)
  * Where guards cost a mapping each, they are laid when the slot is reserved, so that running out of
  * mappings is an error of the spawn.
  *
@@ -46,24 +49,23 @@ int go_stack_procs_(uint32_t procs);
 /* Takes a slot of a class from the depot. NULL: none could be reserved (never for the default class
  * with a credit). */
 char *go_stack_get_(uint32_t cls);
-/* Puts one back; deep: it has outgrown its trap. */
-void go_stack_put_(uint32_t cls, char *top, bool deep);
+/* Puts one back. */
+void go_stack_put_(uint32_t cls, char *top);
 
 /* The highest address that a goroutine uses on this stack: tops are staggered within the page, so that
  * a thousand parked goroutines do not compete for one set of the cache. 16-byte aligned. */
-char *go_stack_start_(char *top);
-/* The lowest usable address. */
+char *go_stack_start_(uint32_t cls, char *top);
+/* The slot's usable addresses: [low, high). */
 char *go_stack_low_(uint32_t cls, char *top);
+char *go_stack_high_(uint32_t cls, char *top);
 
-/* Gives warm slots back that recent demand did not need: at most `max`. Returns whether there are more to be
- * given back later. */
-bool go_stack_trim_(uint32_t max);
+/* Gives warm slots back that recent demand did not need: at most `max`. Returns when to go on. */
+enum go_trim_ { GO_TRIM_DONE_, GO_TRIM_LATER_, GO_TRIM_NOW_ };
+int go_stack_trim_(uint32_t max);
 /* Why the last reservation failed: static text. */
 const char *go_stack_why_(void);
 
-/* For the fault handler, on the alternate stack: whether an access of g to addr walked into the trap, which has been
- * moved now; whether it hit the guard. */
-bool go_stack_fault_(go_g_ *g, char *addr);
+/* For the fault handler: whether an access of g to addr hit its stack's guard. */
 bool go_stack_overflowed_(const go_g_ *g, const char *addr);
 
 /* For dumps and tests. */

@@ -20,7 +20,7 @@ head -c 300000 /dev/zero >"$original/nul"
 head -c 200000 /dev/zero | tr '\0' a >"$original/one_word"
 # Longer than several chunks; words and blanks of many lengths lie across their ends.
 awk 'BEGIN {
-  for (i = 0; i < 400000; i++) printf "%s%s", substr("abcdefghijklmnopqrstuvwxyz", 1, i % 23 + 1),
+  for (i = 0; i < 150000; i++) printf "%s%s", substr("abcdefghijklmnopqrstuvwxyz", 1, i % 23 + 1),
     i % 11 == 0 ? "\n" : i % 7 == 0 ? "  \t" : " "
 }' >"$original/big"
 # Ends exactly where a chunk ends.

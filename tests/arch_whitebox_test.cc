@@ -7,8 +7,12 @@ extern "C" {
 
 #include <fenv.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#if !defined(_WIN32)
+#include <unwind.h>
+#endif
 
 #include <cstdint>
 #include <string>
@@ -343,6 +347,108 @@ TEST_F(Arch, BacktraceBearsGarbageInTheFramePointer) {
   EXPECT_EQ(walk(), 2);
   EXPECT_EQ(theirs[1], reinterpret_cast<void *>(0x2222));
 }
+
+// ---- unwinding by the tables, as debuggers, profilers and C++ exceptions do
+
+struct Trace {
+  uintptr_t pc[64];
+  int n;
+};
+
+_Unwind_Reason_Code Step(struct _Unwind_Context *c, void *p) {
+  auto *t = static_cast<Trace *>(p);
+  if (t->n == 64) return _URC_END_OF_STACK;
+  int before = 0;
+  uintptr_t pc = _Unwind_GetIPInfo(c, &before);
+  if (pc != 0) t->pc[t->n++] = before ? pc : pc - 1;
+  return _URC_NO_REASON;
+}
+
+TEST_F(Arch, UnwinderStopsAtTheBottom) {
+  static Trace t;
+  static _Unwind_Reason_Code end;
+  t.n = 0;
+  Make([](void *) {
+    end = _Unwind_Backtrace(Step, &t);
+    go_arch_switch_(&the_pair->other, &the_pair->main, nullptr);
+  });
+  Go(nullptr);
+  EXPECT_EQ(end, _URC_END_OF_STACK);
+  EXPECT_GE(t.n, 1);
+  EXPECT_LE(t.n, 3);  // the function, and perhaps the stub
+}
+
+#if defined(__x86_64__) && defined(__linux__) && !defined(SANITIZED)
+// Steps through all of golib's assembly, one instruction at a time, and unwinds at each: the next frame has
+// to be one of the two that are known to call it.
+int stepped, unwound_wrongly, unwound_past_the_bottom;
+uintptr_t first_wrong;
+uintptr_t side_main, side_other;  // a return address in each caller
+
+bool In(uintptr_t pc, const void *fn, size_t size) { return pc - reinterpret_cast<uintptr_t>(fn) < size; }
+
+bool InAssembly(uintptr_t pc) {
+  return In(pc, reinterpret_cast<void *>(&go_arch_switch_), 0x80) ||
+         In(pc, reinterpret_cast<void *>(&go_arch_call_), 0x30);
+}
+
+void OnStep(int, siginfo_t *, void *) {
+  Trace t;
+  t.n = 0;
+  _Unwind_Backtrace(Step, &t);
+  for (int i = 0; i < t.n; i++) {
+    if (!InAssembly(t.pc[i])) continue;
+    stepped++;
+    uintptr_t caller = i + 1 < t.n ? t.pc[i + 1] : 0;
+    bool right = caller - (side_main - 256) < 512 || caller - (side_other - 256) < 512;
+    if (!right && unwound_wrongly++ == 0) first_wrong = t.pc[i];
+    if (t.n == 64) unwound_past_the_bottom++;
+    return;
+  }
+}
+
+void Trap(bool on) {
+  if (on) {
+    asm volatile("sub $128,%%rsp; pushfq; orq $0x100,(%%rsp); popfq; add $128,%%rsp" ::: "memory", "cc");
+  } else {
+    asm volatile("sub $128,%%rsp; pushfq; andq $~0x100,(%%rsp); popfq; add $128,%%rsp" ::: "memory", "cc");
+  }
+}
+
+__attribute__((noinline)) void OtherSide(void *) {
+  side_other = reinterpret_cast<uintptr_t>(&OtherSide);
+  for (;;) go_arch_switch_(&the_pair->other, &the_pair->main, nullptr);
+}
+
+__attribute__((noinline)) void MainSide() {
+  side_main = reinterpret_cast<uintptr_t>(&MainSide);
+  go_arch_ctx_ mark;
+  the_pair->got = go_arch_switch_(&the_pair->main, &the_pair->other, nullptr);
+  Trap(true);
+  the_pair->got = go_arch_switch_(&the_pair->main, &the_pair->other, nullptr);
+  go_arch_call_(&mark, [](void *) {}, nullptr);
+  Trap(false);
+  asm volatile("");
+}
+
+TEST_F(Arch, EveryInstructionCanBeUnwound) {
+  struct sigaction sa = {}, old;
+  sa.sa_flags = SA_SIGINFO;
+  sa.sa_sigaction = OnStep;
+  ASSERT_EQ(sigaction(SIGTRAP, &sa, &old), 0);
+  Make(OtherSide);
+  Trace warm;  // the unwinder allocates the first time
+  warm.n = 0;
+  _Unwind_Backtrace(Step, &warm);
+  MainSide();
+  sigaction(SIGTRAP, &old, nullptr);
+  if (stepped == 0) GTEST_SKIP() << "an emulator without single-stepping";
+  EXPECT_GT(stepped, 60);
+  EXPECT_EQ(unwound_past_the_bottom, 0);
+  EXPECT_EQ(unwound_wrongly, 0) << "first at go_arch_switch_+" << std::hex
+                                << first_wrong - reinterpret_cast<uintptr_t>(&go_arch_switch_);
+}
+#endif
 
 TEST_F(Arch, RelaxReturns) { go_arch_relax_(); }
 

@@ -191,26 +191,46 @@ class SeriesWorld {
     });
   }
 
-  // Two series with the coefficients of f, each read at its own pace.
+  // Two series with the coefficients of f, each read at its own pace. While f is asked for the next one, the other
+  // side is still served what is known: loops of series need that.
   std::pair<Series, Series> Split(Series f) {
-    Series a, b;
-    SPAWN_WG(&wg_, [f, a, b, quit = quit_] {
+    Series out[2];
+    SPAWN_WG(&wg_, [f, a = out[0], b = out[1], quit = quit_] {
+      const Series *side[2] = {&a, &b};
       std::vector<Rat> known;
       size_t given[2] = {0, 0};
+      bool wants[2] = {false, false}, asked = false;
       for (;;) {
-        go_case k[] = {RecvCase(a.req), RecvCase(b.req), RecvCase(quit)};
-        int who = Select(k);
-        if (who == 2) return;
-        size_t &at = given[who];
-        if (at == known.size()) {
-          Rat v{0, 1};
-          if (!f.Get(quit, &v)) return;
-          known.push_back(v);
+        bool starved = false;
+        for (int i = 0; i < 2; i++) {
+          if (!wants[i]) continue;
+          if (given[i] == known.size()) {
+            starved = true;
+          } else {
+            if (!side[i]->Answer(quit, known[given[i]++])) return;
+            wants[i] = false;
+          }
         }
-        if (!(who == 0 ? a : b).Answer(quit, known[at++])) return;
+        Unit u{};
+        Rat v{0, 1};
+        go_case k[] = {RecvCase(a.req), RecvCase(b.req), SendCase(f.req, &u), RecvCase(f.dat, &v), RecvCase(quit)};
+        if (wants[0]) k[0].ch = nullptr;
+        if (wants[1]) k[1].ch = nullptr;
+        if (asked || !starved) k[2].ch = nullptr;
+        if (!asked) k[3].ch = nullptr;
+        switch (Select(k)) {
+          case 0: wants[0] = true; break;
+          case 1: wants[1] = true; break;
+          case 2: asked = true; break;
+          case 3:
+            asked = false;
+            known.push_back(v);
+            break;
+          default: return;
+        }
       }
     });
-    return {a, b};
+    return {out[0], out[1]};
   }
 
   Series Ones() {

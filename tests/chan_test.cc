@@ -883,14 +883,41 @@ TEST_F(ChanDestroy, AlsoAfterClose) {
   });
 }
 
+// A receive without a target discards the element, which counts as received, whichever way it came.
 TEST_F(ChanDestroy, NotForReceivesThatDiscard) {
   RunGo([] {
-    go_chan *c = go_chan_new_destroy(sizeof(int), 2, CountDestroyed);
-    int v = 1;
-    go_chan_send(c, &v);
+    go_chan *buffered = go_chan_new_destroy(sizeof(int), 2, CountDestroyed);
+    int one = 1;
+    go_chan_send(buffered, &one);
+    EXPECT_TRUE(go_chan_recv(buffered, nullptr));
+    EXPECT_EQ(g_destroyed, 0) << "from the buffer";
+    go_chan_send(buffered, &one);
+    EXPECT_EQ(go_chan_try_recv(buffered, nullptr), 0);
+    EXPECT_EQ(g_destroyed, 0) << "from the buffer, try";
+    go_chan_unref(buffered);
+
+    go_chan *c = go_chan_new_destroy(sizeof(int), 0, CountDestroyed);
+    go_wg wg{};
+    SPAWN_WG(&wg, [c, one] { go_chan_send(c, &one); });
+    Settle();
     EXPECT_TRUE(go_chan_recv(c, nullptr));
+    go_wg_wait(&wg);
+    EXPECT_EQ(g_destroyed, 0) << "from a waiting sender";
+    SPAWN_WG(&wg, [c] { EXPECT_TRUE(go_chan_recv(c, nullptr)); });
+    Settle();
+    go_chan_send(c, &one);
+    go_wg_wait(&wg);
+    EXPECT_EQ(g_destroyed, 0) << "to a waiting receiver";
+    SPAWN_WG(&wg, [c] {
+      go_case k[] = {RecvCase(c), RecvCase(nullptr)};
+      EXPECT_EQ(Select(k), 0);
+    });
+    Settle();
+    go_chan_send(c, &one);
+    go_wg_wait(&wg);
+    EXPECT_EQ(g_destroyed, 0) << "to a waiting select";
     go_chan_unref(c);
-    EXPECT_EQ(g_destroyed, 0) << "a discarded element was received";
+    EXPECT_EQ(g_destroyed, 0);
   });
 }
 

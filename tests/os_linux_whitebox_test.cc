@@ -573,6 +573,30 @@ TEST_F(Guard, StaysWhenMemoryIsDropped) {
   EXPECT_EQ(*P(4), 0);
 }
 
+TEST_F(Guard, ManyRangesAreDroppedAtOnce) {
+  for (size_t n : {0, 1, 2, 33, 100}) {
+    size_t slot = 4 * Page();
+    char *p = static_cast<char *>(go_os_reserve_(100 * slot, Page()));
+    std::vector<char *> starts;
+    for (size_t i = 0; i < 100; i++) {
+      p[i * slot] = p[i * slot + 2 * Page()] = p[i * slot + 3 * Page()] = 1;
+      EXPECT_EQ(go_os_guard_(p + i * slot + Page(), Page(), nullptr), 0);
+      if (i < n) starts.push_back(p + i * slot);
+    }
+    errno = 5;
+    go_os_decommit_all_(starts.data(), static_cast<uint32_t>(n), 3 * Page());
+    EXPECT_EQ(errno, 5);
+    for (size_t i = 0; i < 100; i++) {
+      EXPECT_EQ(p[i * slot], i < n ? 0 : 1) << i;
+      EXPECT_FALSE(Readable(p + i * slot + Page()));
+      EXPECT_EQ(p[i * slot + 2 * Page()], i < n ? 0 : 1) << i;
+      EXPECT_EQ(p[i * slot + 3 * Page()], 1) << i;
+      EXPECT_EQ(go_os_unguard_(p + i * slot + Page(), Page()), 0);
+    }
+    go_os_release_(p, 100 * slot);
+  }
+}
+
 TEST_F(Guard, TwiceIsOnce) {
   ASSERT_EQ(go_os_guard_(P(4), Page(), nullptr), 0);
   ASSERT_EQ(go_os_guard_(P(4), Page(), nullptr), 0);
@@ -611,7 +635,8 @@ constexpr char kOldKernel[] = "GOLIB_TEST_OLD_KERNEL";
 
 void DenyGuardMarks() {
   struct sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),  // the call's number
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),                        // the call's number
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 440, 4, 0),               // process_madvise
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 16 + 2 * 8),  // its third argument
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 102, 0, 1),

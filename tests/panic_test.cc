@@ -1,5 +1,6 @@
 // Deferred calls, panics, go_try, go_exit, and how they meet.
 
+#include <algorithm>
 #include <cstdio>
 
 #include "tests/support/golib_test.h"
@@ -12,8 +13,11 @@ namespace {
 struct Trace {
   char text[256];
   std::atomic<int> n;
-  void Add(char c) { text[n++] = c; }
-  std::string str() { return std::string(text, static_cast<size_t>(n.load())); }
+  void Add(char c) {
+    size_t at = static_cast<size_t>(n++);
+    if (at < sizeof text) text[at] = c;
+  }
+  std::string str() { return std::string(text, std::min(static_cast<size_t>(n.load()), sizeof text)); }
 };
 Trace g_trace;
 void Reset() {

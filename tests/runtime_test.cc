@@ -313,7 +313,7 @@ TEST_F(Runtime, ShutdownWaitsAndGivesUp) {
   EXPECT_EQ(go_shutdown(0), GO_ETIMEDOUT);
   // It runs on.
   RunGo([] { go_yield(); });
-  EXPECT_EQ(go_count(), 1);
+  Until([] { return go_count() == 1; });
   c.Close();
   EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
   EXPECT_TRUE(ended);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "tests/support/golib_test.h"
@@ -121,6 +122,57 @@ TEST(Stack, WideFrames) {
   });
 }
 
+// A wide local is memory like any other: for other goroutines, for threads, and for the kernel, though its
+// owner has not touched the pages between.
+constexpr size_t kWide = static_cast<size_t>(kSanitized ? 256 << 10 : 5 << 20);
+
+__attribute__((noinline)) void LendWideLocal() {
+  char wide[kWide];
+  go_wg wg{};
+  for (int i = 0; i < 4; i++) {
+    SPAWN_WG(&wg, [&wide, i] {
+      for (size_t at = static_cast<size_t>(i) * kWide / 4; at < static_cast<size_t>(i + 1) * kWide / 4; at += 256) {
+        wide[at] = static_cast<char>(at >> 8);
+      }
+    });
+  }
+  go_wg_wait(&wg);
+  size_t bad = 0;
+  for (size_t at = 0; at < kWide; at += 256) bad += wide[at] != static_cast<char>(at >> 8) ? 1 : 0;
+  EXPECT_EQ(bad, 0u);
+}
+TEST(Stack, WideLocalsAreOthersToo) {
+  RunGo([] {
+    Procs procs(4);
+    go_wg wg{};
+    for (int i = 0; i < 4; i++) SPAWN_WG(&wg, [] { LendWideLocal(); });
+    go_wg_wait(&wg);
+  });
+}
+
+__attribute__((noinline)) void ReadIntoWideLocal(int fd) {
+  char wide[kWide];
+  EXPECT_EQ(pread(fd, wide, sizeof wide, 0), static_cast<ssize_t>(sizeof wide)) << strerror(go_errno());
+  size_t bad = 0;
+  for (size_t at = 0; at < kWide; at += 256) bad += wide[at] != 'r' ? 1 : 0;
+  EXPECT_EQ(bad, 0u);
+}
+TEST(Stack, SystemCallsIntoWideLocals) {
+  const char *dir = getenv("TEST_TMPDIR");
+  std::string name = std::string(dir != nullptr ? dir : "/tmp") + "/golib_wide_XXXXXX";
+  int fd = mkstemp(&name[0]);
+  ASSERT_GE(fd, 0);
+  unlink(name.c_str());
+  std::string block(kWide, 'r');
+  EXPECT_EQ(write(fd, block.data(), block.size()), static_cast<ssize_t>(block.size()));
+  RunGo([fd] {
+    go_wg wg{};
+    for (int i = 0; i < 4; i++) SPAWN_WG(&wg, [fd] { ReadIntoWideLocal(fd); });
+    go_wg_wait(&wg);
+  });
+  close(fd);
+}
+
 // ---- Sizes chosen at the spawn.
 
 __attribute__((noinline)) int UseStack(size_t bytes) {
@@ -140,7 +192,8 @@ TEST(StackSize, EveryPowerOfTwo) {
       for (int i = 0; i < 3; i++) {
         go_wg_add(&wg, 1);
         int rc = SpawnOptAt(GO_SITE_("sized"), o, [size, &wg] {
-          size_t use = size / 2 < (static_cast<size_t>(32) << 20) ? size / 2 : static_cast<size_t>(32) << 20;
+          // Guards and golib's own part weigh most on the smallest.
+          size_t use = std::min(size * 3 / 8, static_cast<size_t>(32) << 20);
           if (kSanitized) use /= 4;
           EXPECT_GT(UseStack(use), 0);
           go_yield();

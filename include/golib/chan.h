@@ -30,7 +30,7 @@ typedef struct go_chan go_chan;
  * the size in bytes overflows or exceeds PTRDIFF_MAX. Go: make(chan T, cap). */
 GO_API GO_NODISCARD go_chan *go_chan_new(size_t elem_size, size_t cap);
 /* The same; destroy(element) is called for every buffered element that nobody received, when the
- * last reference goes. It may not suspend. */
+ * last reference goes, on the thread that drops it. An element received into NULL counts as received. */
 GO_API GO_NODISCARD go_chan *go_chan_new_destroy(size_t elem_size, size_t cap,
                                                  void (*destroy)(void *));
 

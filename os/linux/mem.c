@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/atomic.h"
@@ -19,6 +21,12 @@
 #endif
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
+#ifndef PIDFD_SELF_PROCESS
+#define PIDFD_SELF_PROCESS -20000 /* Linux 6.14 */
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440 /* Linux 5.10; the same number on all processors */
 #endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -78,6 +86,25 @@ void go_os_decommit_(void *p, size_t size) {
   GO_KEEP_ERRNO_BEGIN();
   /* Not MADV_FREE: memory use has to be seen to fall. EINVAL: somebody locked all memory. */
   if (madvise(p, size, MADV_DONTNEED) != 0 && errno == EINVAL) madvise(p, size, MADV_DONTNEED_LOCKED);
+  GO_KEEP_ERRNO_END();
+}
+
+void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size) {
+  static go_a32 is_missing; /* the system call: 1 as soon as it failed */
+  GO_KEEP_ERRNO_BEGIN();
+  uint32_t done = 0;
+  while (done < n && go_ld_rlx(&is_missing) == 0) {
+    struct iovec ranges[32];
+    uint32_t k = 0;
+    for (; k < 32 && done + k < n; k++) ranges[k] = (struct iovec){starts[done + k], size};
+    long bytes = k > 1 ? syscall(SYS_process_madvise, PIDFD_SELF_PROCESS, ranges, (size_t)k, MADV_DONTNEED, 0) : 0;
+    /* ENOSYS, EPERM: an old kernel, or a filter. EBADF: a kernel before 6.14, without that name for the process. EINVAL:
+     * before 6.13, which takes no such advice, but also locked memory, which is rare enough to give up. */
+    if (bytes < 0) go_st_rlx(&is_missing, 1);
+    if (bytes <= 0) break;
+    done += (uint32_t)((size_t)bytes / size);
+  }
+  for (; done < n; done++) go_os_decommit_(starts[done], size);
   GO_KEEP_ERRNO_END();
 }
 

@@ -131,18 +131,20 @@ int go_poll_del_(intptr_t handle) {
   return rc;
 }
 
-/* Takes the first event that is due, or tells when the next one will be. Under guard. */
+/* Takes the event that was due first, or tells when there will be one. Under guard. */
 static bool take_event(int64_t now, event *ret, int64_t *ret_next) {
-  for (int i = 0; i < queued; i++) {
-    if (queue[i].due <= now) {
-      *ret = queue[i];
-      queued--;
-      for (; i < queued; i++) queue[i] = queue[i + 1];
-      return true;
-    }
-    if (queue[i].due < *ret_next) *ret_next = queue[i].due;
+  int first = -1;
+  for (int i = 0; i < queued; i++)
+    if (first < 0 || queue[i].due < queue[first].due) first = i;
+  if (first < 0) return false;
+  if (queue[first].due > now) {
+    if (queue[first].due < *ret_next) *ret_next = queue[first].due;
+    return false;
   }
-  return false;
+  *ret = queue[first];
+  queued--;
+  for (int i = first; i < queued; i++) queue[i] = queue[i + 1];
+  return true;
 }
 
 /* Hands over all that is due. Core is called without the guard: it may call us. */
@@ -164,8 +166,12 @@ int go_poll_wait_(int64_t ns) {
   int64_t now = go_os_now_();
   int64_t until = ns < 0 || ns > INT64_MAX - now ? INT64_MAX : now + ns;
   enter();
-  if (ns == 0) counts.looks++; else counts.waits++;
-  if (ns != 0) counts.last_ns = ns;
+  if (ns == 0) {
+    counts.looks++;
+  } else {
+    counts.waits++;
+    counts.last_ns = ns;
+  }
   counts.waiting++;
   leave();
   int n;

@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
-/* Lets go_poll_wait_ hand over an event, `delay_ns` from now or at once (0). Events that are due come in the
- * order of their calls. Returns false when too many are outstanding (GO_FAKE_EVENTS_). */
+/* Lets go_poll_wait_ hand over an event, `delay_ns` from now or at once (0). Events come in the
+ * order in which they are due; those without delay first, in the order of the calls. Returns false when
+ * too many are outstanding (GO_FAKE_EVENTS_). */
 bool go_fake_poll_event_(uint64_t key, uint32_t events, int64_t result, int64_t delay_ns);
 enum { GO_FAKE_EVENTS_ = 256 };
 

@@ -11,9 +11,9 @@ import subprocess
 import sys
 
 
-def offered(archive):
-    """Names defined in the archive that are visible outside of a shared library made from it."""
-    out = subprocess.run(["readelf", "-sW", archive], check=True, text=True,
+def visible_names(table, file):
+    """Names that the file defines, in one of its symbol tables, for other files to use."""
+    out = subprocess.run(["readelf", "-W", table, file], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
     names = set()
     for line in out.splitlines():
@@ -21,14 +21,8 @@ def offered(archive):
         f = line.split()
         if (len(f) >= 8 and f[4] in ("GLOBAL", "WEAK", "UNIQUE") and f[5] in ("DEFAULT", "PROTECTED")
                 and f[6] != "UND"):
-            names.add(f[7])
+            names.add(f[7].split("@")[0])
     return names
-
-
-def dynamic(shared):
-    out = subprocess.run(["nm", "-D", "--defined-only", shared], check=True, text=True,
-                         stdout=subprocess.PIPE).stdout
-    return {line.split()[-1].split("@")[0] for line in out.splitlines() if line.strip()}
 
 
 def declared(header):
@@ -46,7 +40,7 @@ def main(listed_file, archive, shared, *headers):
     problems = []
     if lines != sorted(listed):
         problems.append("the list is not sorted, or names something twice")
-    visible, exported = offered(archive), dynamic(shared)
+    visible, exported = visible_names("--syms", archive), visible_names("--dyn-syms", shared)
     public = set().union(*map(declared, headers))
     for name in sorted(public - visible):
         problems.append("%s is declared in a public header, but not defined" % name)

@@ -4,7 +4,7 @@ set -u
 listed=" $1 " status=0
 shift
 for page in "$@"; do
-  grep -q '^ *``` *[cC]' "$page" || continue
+  grep -q '^ *``` *[cC] *$' "$page" || continue
   page=${page#./}
   case $listed in
   *" $page "*) ;;

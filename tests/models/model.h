@@ -1,0 +1,153 @@
+/* tests/models/model.h: how a model is searched, and how a planted bug must be found.
+ *
+ * A model is an rl::test_suite: some threads that run golib's lock-free code, with assertions. Relacy runs it
+ * many times, each time with another interleaving and other stale values for relaxed loads, and
+ * looks for failed assertions, data races on rl::var, deadlocks, and use of freed memory.
+ *
+ *   holds<Model>("name", random(200000));   every run must be right
+ *   holds<Model>("name", bound(2));         every run with at most two preemptions, exhaustively
+ *   finds<Model>(planted, 1, "what", random(200000));  with bug 1 planted, some run must go wrong
+ *
+ * A model's source says `static int planted; #define GO_X_BUG_ planted` before it includes the header.
+ * Models contain no static state, so that a failing run can be repeated: it is, with its history printed.
+ */
+#ifndef GOLIB_TESTS_MODELS_MODEL_H_
+#define GOLIB_TESTS_MODELS_MODEL_H_
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <chrono>
+
+#include "core/atomic.h"
+
+namespace model {
+
+struct search {
+  rl::scheduler_type_e how;
+  uint64_t runs; /* at most */
+  unsigned preemptions;
+};
+
+/* Runs with random choices. Finds deep bugs, also those that need several stale values. */
+inline search random(uint64_t runs) { return {rl::sched_random, runs, 0}; }
+/* All runs with so many switches away from a thread that could go on; stops after `runs` of them. */
+inline search bound(unsigned preemptions, uint64_t runs = 1000000) {
+  return {rl::sched_bound, runs, preemptions};
+}
+/* All runs; stops after `runs` of them. */
+inline search full(uint64_t runs = 1000000) { return {rl::sched_full, runs, 0}; }
+
+static int failures;
+static uint64_t runs_left; /* of the present search */
+
+/* The model, ended early when the budget is spent: Relacy's tree searches know no limit. */
+template <class Model>
+struct limited : rl::test_suite<limited<Model>, Model::params::static_thread_count> {
+  Model m;
+  void before() {
+    if (runs_left == 0) {
+      rl::ctx().rl_until("enough", $);
+    }
+    runs_left--;
+    m.before();
+  }
+  void thread(unsigned i) { m.thread(i); }
+  void after() { m.after(); }
+  void invariant() { m.invariant(); }
+};
+
+struct outcome {
+  rl::test_result_e result;
+  uint64_t runs;
+  bool all; /* the search came to its end */
+  double seconds;
+};
+
+template <class T>
+rl::test_result_e run(rl::test_params &p, std::ostream &state, bool again) {
+  switch (p.search_type) {
+    case rl::sched_random:
+      return rl::run_test<T, rl::random_scheduler<T::params::thread_count>>(p, state, again);
+    case rl::sched_bound:
+      return rl::run_test<T, rl::context_bound_scheduler<T::params::thread_count>>(p, state, again);
+    default:
+      return rl::run_test<T, rl::full_search_scheduler<T::params::thread_count>>(p, state, again);
+  }
+}
+
+template <class Model>
+outcome simulate(search s, bool show) {
+  typedef limited<Model> T;
+  auto start = std::chrono::steady_clock::now();
+  std::ostream nowhere(nullptr);
+  rl::ostringstream state;
+  rl::test_params p;
+  p.search_type = s.how;
+  p.context_bound = s.preemptions;
+  p.iteration_count = s.how == rl::sched_random ? s.runs : ~0ull;
+  p.execution_depth_limit = 5000;
+  p.progress_stream = &nowhere;
+  runs_left = s.runs;
+  outcome o;
+  o.result = run<T>(p, state, false);
+  o.runs = p.stop_iteration;
+  o.all = s.how != rl::sched_random && o.result == rl::test_result_success;
+  if (o.result == rl::test_result_until_condition_hit) {
+    o.result = rl::test_result_success;
+    o.runs--;
+  } else if (o.result != rl::test_result_success && show) {
+    p.initial_state = state.str();
+    p.collect_history = true;
+    runs_left = 2;
+    (void)run<T>(p, state, true);
+  }
+  std::chrono::duration<double> t = std::chrono::steady_clock::now() - start;
+  o.seconds = t.count();
+  return o;
+}
+
+inline const char *text(search s) {
+  static char t[40];
+  snprintf(t, sizeof t, s.how == rl::sched_random  ? "random"
+                        : s.how == rl::sched_bound ? "%u preemptions"
+                                                   : "full search",
+           s.preemptions);
+  return t;
+}
+
+template <class Model>
+void holds(const char *name, search s) {
+  outcome o = simulate<Model>(s, true);
+  bool ok = o.result == rl::test_result_success;
+  printf("%s %s: %s, %llu runs%s, %.1f s%s%s\n", ok ? "ok  " : "FAIL", name, text(s),
+         (unsigned long long)o.runs, o.all ? " (all)" : "", o.seconds, ok ? "" : ": ",
+         ok ? "" : rl::test_result_str(o.result));
+  fflush(stdout);
+  failures += !ok;
+}
+
+/* planted: what the macro of the header stands for; bug: its value meanwhile. */
+template <class Model>
+void finds(int &planted, int bug, const char *name, search s) {
+  planted = bug;
+  outcome o = simulate<Model>(s, false);
+  planted = 0;
+  bool found = o.result != rl::test_result_success;
+  printf("%s bug %d, %s: %s after %llu runs of %s, %.1f s\n", found ? "ok  " : "FAIL", bug, name,
+         found ? rl::test_result_str(o.result) : "not found", (unsigned long long)o.runs, text(s),
+         o.seconds);
+  fflush(stdout);
+  failures += !found;
+}
+
+inline int finish() {
+  printf("%s\n", failures == 0 ? "PASSED" : "FAILED");
+  return failures != 0;
+}
+
+} /* namespace model */
+
+#endif /* GOLIB_TESTS_MODELS_MODEL_H_ */
