@@ -45,11 +45,14 @@ static inline void go_globq_put_(go_globq_ *q, go_a32 *lock, void *first, void *
 static inline void *go_globq_get_(go_globq_ *q, go_a32 *lock, uint32_t procs, uint32_t max,
                                   uint32_t *ret_n) {
   *ret_n = 0;
-  if (go_ld_rlx(&q->n) == 0) {
+  uint32_t n = go_ld_rlx(&q->n);
+  if (n == 0) {
     return NULL;
   }
   go_lock_(lock);
-  uint32_t n = go_ld_rlx(&q->n);
+  if (GO_GLOBQ_BUG_ != 2) {
+    n = go_ld_rlx(&q->n);
+  }
   uint32_t take = n / procs + 1;
   take = take < max ? take : max;
   take = take < n ? take : n;

@@ -25,6 +25,9 @@ typedef struct go_idle_ {
 
 /* After work was published with an sc operation: the loads are ordered after it. */
 static inline bool go_idle_wanted_(go_idle_ *i) {
+  if (GO_IDLE_BUG_ == 2) {
+    return go_ld_acq(&i->np) != 0 && go_ld_acq(&i->nspinning) == 0;
+  }
   return go_ld_sc(&i->np) != 0 && go_ld_sc(&i->nspinning) == 0;
 }
 
@@ -40,12 +43,13 @@ static inline void go_idle_begin_(go_idle_ *i) {
 }
 
 /* Ends it. Returns whether it was the last. */
-static inline bool go_idle_end_(go_idle_ *i) {
-  bool last = go_sub_sc(&i->nspinning, 1u) == 1;
+static inline bool go_idle_end_(go_idle_ *i) { return go_sub_sc(&i->nspinning, 1u) == 1; }
+
+/* After a P was made idle, and step 3: what is looked at next is looked at after both. */
+static inline void go_idle_look_(void) {
   if (GO_IDLE_BUG_ != 1) {
-    go_fence_sc(); /* what is looked at next is looked at after */
+    go_fence_sc();
   }
-  return last;
 }
 
 /* Under sched.lock. */

@@ -27,6 +27,8 @@ static inline void go_lock_slow_(go_a32 *l) {
 }
 #else
 void go_lock_slow_(go_a32 *l);
+/* Waits a little, longer with every try: for whoever waits for a few instructions of another thread. */
+void go_backoff_(uint32_t tries);
 #endif
 
 /* Pairs with go_unlock_: what the last holder wrote is visible. */

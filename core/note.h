@@ -42,9 +42,12 @@ static inline void go_note_clear_(go_note_ *n) {
 /* The sleeper may free the note as soon as it is woken: the futex call below then names memory that
  * may be gone or used anew, which costs somebody a spurious wake-up at worst. */
 static inline void go_note_wake_(go_note_ *n) {
-  uint32_t old = GO_NOTE_BUG_ == 1 ? go_ld_rlx(&n->word) : 0u;
+  uint32_t old;
   if (GO_NOTE_BUG_ == 1) {
+    old = go_ld_rlx(&n->word);
     go_st_rel(&n->word, (uint32_t)GO_NOTE_WOKEN_);
+  } else if (GO_NOTE_BUG_ == 3) {
+    old = go_xchg_acq(&n->word, (uint32_t)GO_NOTE_WOKEN_);
   } else {
     old = go_xchg_ar(&n->word, (uint32_t)GO_NOTE_WOKEN_); /* pairs with go_note_sleep_ */
   }
@@ -57,6 +60,9 @@ static inline void go_note_wake_(go_note_ *n) {
  * false the note can still be woken and slept on. */
 static inline bool go_note_sleep_(go_note_ *n, int64_t ns) {
   uint32_t seen = GO_NOTE_CLEAR_;
+  if (GO_NOTE_BUG_ == 2) {
+    go_st_rlx(&n->word, (uint32_t)GO_NOTE_ASLEEP_);
+  }
   (void)go_cas_acq(&n->word, &seen, (uint32_t)GO_NOTE_ASLEEP_);
   while (go_ld_acq(&n->word) != GO_NOTE_WOKEN_) { /* pairs with go_note_wake_ */
     if (go_os_futex_wait_(GO_NOTE_ADDR_(n), GO_NOTE_ASLEEP_, ns) == GO_NOTE_TIMEOUT_) {

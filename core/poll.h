@@ -33,9 +33,12 @@ void go_poll_break_(void);
  * done. `key` is what it was registered with. */
 void go_poll_event_(uint64_t key, uint32_t events, int64_t result);
 
+/* Whoever waits to read is woken by IN, whoever waits to write by OUT: errors and hang-ups set both, the other
+ * side's shutdown sets IN. ERR and HUP only tell more. */
 enum { GO_POLL_IN_ = 1, GO_POLL_OUT_ = 2, GO_POLL_ERR_ = 4, GO_POLL_HUP_ = 8 };
 
-/* Registers a handle once, for both directions, edge-triggered where that exists; events name `key`.
+/* Registers a handle once, for both directions, edge-triggered where that exists; events name `key`, which
+ * is not UINT64_MAX. What is ready already is reported as an edge.
  * 0 or a negative code (-EPERM: cannot be polled). */
 int go_poll_add_(intptr_t handle, uint64_t key);
 /* Undoes it, before the handle is closed. Events that are in flight may still come: the key carries a

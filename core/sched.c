@@ -65,8 +65,9 @@ static void asan_arrived(go_m_ *m, void *fake) {
 static go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
   void **fake = from != NULL ? &from->fiber : &m->g0_fiber;
   if (to != NULL) {
-    size_t size = (size_t)1 << to->stack_class;
-    __sanitizer_start_switch_fiber(dying ? NULL : fake, to->stack_top - size, size);
+    char *low = go_stack_low_(to->stack_class, to->stack_top);
+    size_t size = (size_t)(go_stack_high_(to->stack_class, to->stack_top) - low);
+    __sanitizer_start_switch_fiber(dying ? NULL : fake, low, size); /* the leak checker reads it all */
   } else {
     __sanitizer_start_switch_fiber(dying ? NULL : fake, m->g0_bottom, m->g0_size);
   }
@@ -81,13 +82,10 @@ static inline go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
 }
 #endif
 
+/* The thread on its stack is a few instructions from leaving it. */
 static __attribute__((noinline)) void wait_off_cpu_slow(go_g_ *g) {
-  for (uint32_t i = 0; go_ld_acq(&g->on_cpu) != 0; i++) {
-    if (i < 100) {
-      go_arch_relax_();
-    } else {
-      go_os_yield_(); /* the thread on its stack has lost its CPU within a few instructions of the end */
-    }
+  for (uint32_t tries = 0; go_ld_acq(&g->on_cpu) != 0; tries++) {
+    go_backoff_(tries);
   }
 }
 
@@ -564,7 +562,7 @@ static bool give_p_back(go_m_ *m) {
     m->spinning = false;
     (void)go_idle_end_(&GO_S->idle);
   }
-  go_fence_sc(); /* also for an M that did not spin */
+  go_idle_look_(); /* also for an M that did not spin */
   if (work_anywhere() && acquire_idle(m)) {
     if (was_spinning) {
       m->spinning = true;

@@ -45,6 +45,9 @@ static bool new_slab(void) {
   if (s == NULL) {
     return false;
   }
+#if defined(GO_ASAN_)
+  __lsan_register_root_region(s, size); /* names hang off Gs */
+#endif
   pool.slab[n] = s;
   pool.bump = s;
   pool.bump_end = s + SLAB_GS;
@@ -102,6 +105,9 @@ void go_spawn_fini_(void) {
   size_t size = SLAB_GS * sizeof(go_g_);
   size = (size + go_os_page_() - 1) & ~(go_os_page_() - 1);
   for (uint32_t i = 0; i < go_ld_rlx(&pool.nslabs); i++) {
+#if defined(GO_ASAN_)
+    __lsan_unregister_root_region(pool.slab[i], SLAB_GS * sizeof(go_g_));
+#endif
     go_os_release_(pool.slab[i], size);
   }
   memset(&pool, 0, sizeof pool);

@@ -1,13 +1,18 @@
 /* sync/mutex.c: the mutex. Go: internal/sync/mutex.go.
  *
- * Word: LOCKED  held.
- *       WAITERS the list is not empty, or somebody is about to enter it. Changed only under lock_.
- *       WOKEN   a waiter has been woken (or spins) and will try: legal to fail to set it, illegal when no
- *               such waiter exists; unlock then wakes nobody else.
- *       STARVING the first waiter is handed the mutex; newcomers do not take it. Under lock_.
+ * Word: LOCKED   held.
+ *       GUARD    somebody works on the list of waiters, which it protects, and on the bits below. While it is
+ *                set, others can only set LOCKED; it is never set for longer than a few instructions.
+ *       WAITERS  the list is not empty (legal when it is: costs an unlock the slow way).
+ *       WOKEN    a waiter has been woken and will try: legal not to set it, illegal when no such waiter exists;
+ *                unlock then wakes nobody else.
+ *       STARVING the first waiter is handed the mutex; newcomers do not take it. Only while LOCKED.
  * Without waiters, locking and unlocking are one compare-and-swap each. Newcomers compete with woken
  * waiters, which is fast; a waiter that has waited over 1 ms makes the mutex starving, which
- * is fair. It ends when the list is empty or its last head had waited for less.
+ * is fair. That ends when the list is empty, or who was handed the mutex had waited for less.
+ *
+ * Unlocking gives LOCKED and GUARD back in one step and does not touch the mutex after it: whoever locks next
+ * may free it. That is why the guard is a bit of the word and not a lock beside it.
  */
 #include <golib/sync.h>
 
@@ -16,14 +21,13 @@
 
 _Static_assert(sizeof(go_mutex) == 24, "part of the ABI");
 
-enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8 };
+enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8, GUARD = 16 };
 
 #define STARVES_AFTER GO_MS
 #define SPINS 4
 #define SPIN_RELAX 8
 
 static go_a32 *word(go_mutex *m) { return (go_a32 *)(void *)&m->state_; }
-static go_a32 *lock_of(go_mutex *m) { return (go_a32 *)(void *)&m->lock_; }
 static go_sync_list_ list_of(go_mutex *m) { return (go_sync_list_){&m->head_, &m->tail_}; }
 
 static inline bool lock_fast(go_mutex *mu) {
@@ -39,6 +43,19 @@ bool go_mutex_trylock(go_mutex *mu) {
     }
   }
   return false;
+}
+
+static void guard(go_mutex *mu) {
+  for (uint32_t tries = 0; go_or_ar(word(mu), (uint32_t)GUARD) & GUARD; tries++) {
+    go_backoff_(tries);
+  }
+}
+
+/* Guard held: sets and clears bits, and gives it back. */
+static void unguard(go_mutex *mu, uint32_t set, uint32_t clear) {
+  uint32_t s = go_ld_rlx(word(mu));
+  while (!go_cas_ar(word(mu), &s, (s & ~(clear | GUARD)) | set)) {
+  }
 }
 
 /* Spinning pays when the holder runs on another P and nothing else wants ours. */
@@ -61,42 +78,29 @@ static bool spin(go_mutex *mu, go_m_ *m) {
   return false;
 }
 
-/* Under lock_: takes the mutex if it is free, else makes sure that unlock comes by. */
-static bool take_or_announce(go_mutex *mu, bool was_woken) {
+/* Guard held. Takes the mutex, and gives the guard back, if it is free. */
+static bool take_guarded(go_mutex *mu, bool was_woken) {
+  uint32_t clear = (uint32_t)GUARD | (was_woken ? WOKEN : 0u) | (mu->head_ == NULL ? WAITERS : 0u);
   uint32_t s = go_ld_rlx(word(mu));
-  for (;;) {
-    uint32_t to = was_woken ? s & ~(uint32_t)WOKEN : s;
-    bool take = !(s & (LOCKED | STARVING));
-    if (go_cas_acq(word(mu), &s, take ? to | LOCKED : to | WAITERS)) {
-      return take;
+  while (!(s & LOCKED)) { /* and so not STARVING */
+    if (go_cas_acq(word(mu), &s, (s & ~clear) | LOCKED)) {
+      return true;
     }
   }
-}
-
-/* Under lock_, with the mutex held or handed over. */
-static void leave_list(go_mutex *mu, go_sync_wait_ *w) {
-  go_sync_del_(list_of(mu), w);
-  if (mu->head_ == NULL) {
-    (void)go_and_ar(word(mu), ~(uint32_t)(WAITERS | STARVING));
-  }
+  return false;
 }
 
 /* The mutex is ours, handed over in starvation: ends that when there is no need for it any more. */
 static void after_hand_over(go_mutex *mu, int64_t waited) {
-  go_lock_(lock_of(mu));
-  if (mu->head_ == NULL) {
-    (void)go_and_ar(word(mu), ~(uint32_t)(WAITERS | STARVING));
-  } else if (waited < STARVES_AFTER) {
-    (void)go_and_ar(word(mu), ~(uint32_t)STARVING);
-  }
-  go_unlock_(lock_of(mu));
+  guard(mu);
+  unguard(mu, 0, mu->head_ == NULL ? WAITERS | STARVING : waited < STARVES_AFTER ? STARVING : 0u);
 }
 
-/* ctx is done: w has been taken out by nobody. */
+/* ctx is done, and nobody has woken w. */
 static int give_up(go_ctx *ctx, go_mutex *mu, go_sync_wait_ *w) {
-  go_lock_(lock_of(mu));
-  leave_list(mu, w);
-  go_unlock_(lock_of(mu));
+  guard(mu);
+  go_sync_del_(list_of(mu), w);
+  unguard(mu, 0, mu->head_ == NULL ? WAITERS | STARVING : 0u);
   return go_cancel_err_(ctx);
 }
 
@@ -105,26 +109,17 @@ static __attribute__((noinline)) int lock_slow(go_ctx *ctx, go_mutex *mu) {
   if (spin(mu, m)) {
     return 0;
   }
-  go_sync_wait_ w = {.g = m->cur, .multi = ctx != NULL};
+  go_sync_wait_ w = {.g = m->cur, .multi = ctx != NULL, .since = go_os_now_()};
   for (bool woken = false;; woken = true) {
-    go_lock_(lock_of(mu));
-    if (take_or_announce(mu, woken)) {
-      if (mu->head_ == NULL) {
-        (void)go_and_ar(word(mu), ~(uint32_t)WAITERS);
-      }
-      go_unlock_(lock_of(mu));
+    guard(mu);
+    if (take_guarded(mu, woken)) {
       return 0;
-    }
-    int64_t now = go_os_now_();
-    if (!woken) {
-      w.since = now;
-    } else if (now - w.since > STARVES_AFTER) {
-      (void)go_or_ar(word(mu), (uint32_t)STARVING);
     }
     w.seq = go_claim_open_(w.g);
     go_prepark_(m, GO_WAIT_MUTEX_);
     go_sync_put_(list_of(mu), &w, woken); /* who has waited already stays in front */
-    go_unlock_(lock_of(mu));
+    bool starves = woken && go_os_now_() - w.since > STARVES_AFTER;
+    unguard(mu, WAITERS | (starves ? STARVING : 0u), woken ? WOKEN : 0u);
     if (!go_sync_park_(m, ctx, &w)) {
       return give_up(ctx, mu, &w);
     }
@@ -150,36 +145,29 @@ int go_mutex_lock_ctx(go_ctx *ctx, go_mutex *mu) {
   return GO_LIKELY_(lock_fast(mu)) ? 0 : lock_slow(ctx, mu);
 }
 
-/* Under lock_, mutex held by the caller, waiters about. Returns who is to be readied. */
-static go_sync_wait_ *hand_over_or_wake(go_mutex *mu) {
+/* Guard held, mutex held by the caller, who loses both. Returns whom to ready; *ret_handed: the mutex is his. */
+static go_g_ *hand_over_or_wake(go_mutex *mu, bool *ret_handed) {
   uint32_t s = go_ld_rlx(word(mu));
-  if (s & STARVING) {
-    go_sync_wait_ *w = go_sync_get_(list_of(mu));
-    if (w != NULL) {
-      w->handed = true; /* LOCKED stays set */
-      return w;
-    }
+  go_sync_wait_ *w = (s & WOKEN) && !(s & STARVING) ? NULL : go_sync_get_(list_of(mu));
+  go_g_ *g = w != NULL ? w->g : NULL;
+  uint32_t none = mu->head_ == NULL ? WAITERS | STARVING : 0u;
+  *ret_handed = w != NULL && (s & STARVING) != 0;
+  if (*ret_handed) {
+    w->handed = true; /* LOCKED stays set */
+    unguard(mu, 0, none);
+  } else {
+    unguard(mu, w != NULL ? WOKEN : 0u, (uint32_t)LOCKED | none | (w == NULL ? STARVING : 0u));
   }
-  /* Unlock first, so that a newcomer can have it meanwhile; then wake one who tries. */
-  go_sync_wait_ *w = (s & WOKEN) ? NULL : go_sync_get_(list_of(mu));
-  uint32_t clear = LOCKED | (mu->head_ == NULL ? WAITERS | STARVING : 0);
-  for (;;) {
-    uint32_t to = (s & ~clear) | (w != NULL ? WOKEN : 0u);
-    if (go_cas_rel(word(mu), &s, to)) {
-      return w;
-    }
-  }
+  return g;
 }
 
 static __attribute__((noinline)) void unlock_slow(go_mutex *mu) {
   if (!(go_ld_rlx(word(mu)) & LOCKED)) {
     go_fatal_("go_mutex_unlock of an unlocked mutex");
   }
-  go_lock_(lock_of(mu));
-  go_sync_wait_ *w = hand_over_or_wake(mu);
-  bool handed = w != NULL && w->handed;
-  go_g_ *g = w != NULL ? w->g : NULL;
-  go_unlock_(lock_of(mu));
+  bool handed;
+  guard(mu);
+  go_g_ *g = hand_over_or_wake(mu, &handed);
   if (g == NULL) {
     return;
   }

@@ -48,6 +48,25 @@ void go_wg_add(go_wg *wg, int delta) {
 
 void go_wg_done(go_wg *wg) { go_wg_add(wg, -1); }
 
+/* ctx is done: w has been taken out by nobody. Whoever has taken the counter to 0 meanwhile comes here to wake us,
+ * and must not find that the wait group is gone: then we wait after all. */
+static int give_up(go_ctx *ctx, go_wg *wg, go_sync_wait_ *w) {
+  go_lock_(lock_of(wg));
+  bool listed = w->listed;
+  go_sync_del_(list_of(wg), w);
+  if (!listed || wg->head_ != NULL || go_wg_word_leave_(word(wg))) {
+    go_unlock_(lock_of(wg));
+    return go_cancel_err_(ctx);
+  }
+  w->multi = false;
+  go_m_ *m = go_m_get_();
+  go_prepark_(m, GO_WAIT_WG_);
+  go_sync_put_(list_of(wg), w, false);
+  go_unlock_(lock_of(wg));
+  (void)go_park_(m);
+  return 0;
+}
+
 static __attribute__((noinline)) int wait_slow(go_ctx *ctx, go_wg *wg) {
   go_m_ *m = go_enter_();
   go_sync_wait_ w = {.g = m->cur, .seq = go_claim_open_(m->cur), .multi = ctx != NULL};
@@ -59,13 +78,7 @@ static __attribute__((noinline)) int wait_slow(go_ctx *ctx, go_wg *wg) {
   go_prepark_(m, GO_WAIT_WG_);
   go_sync_put_(list_of(wg), &w, false);
   go_unlock_(lock_of(wg));
-  if (go_sync_park_(m, ctx, &w)) {
-    return 0;
-  }
-  go_lock_(lock_of(wg));
-  go_sync_del_(list_of(wg), &w); /* the waiters' bit may stay: it costs a wake-up of nobody */
-  go_unlock_(lock_of(wg));
-  return go_cancel_err_(ctx);
+  return go_sync_park_(m, ctx, &w) ? 0 : give_up(ctx, wg, &w);
 }
 
 void go_wg_wait(go_wg *wg) {

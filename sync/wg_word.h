@@ -3,7 +3,8 @@
  * Word: bit 0 set: waiters are in the list (set under the lock by a waiter that saw a counter > 0);
  * bits 1..32: the counter. The change that takes the counter to 0 with bit 0 set clears the word
  * in the same step, and its author wakes everybody: so nobody touches the wait group after the last waiter
- * may have gone. tests/models/wg_model_test.cc checks it.
+ * may have gone. A waiter that gives up, and is the last in the list, clears bit 0, or
+ * stays when that author is on its way. tests/models/wg_model_test.cc checks it.
  */
 #ifndef GOLIB_SYNC_WG_WORD_H_
 #define GOLIB_SYNC_WG_WORD_H_
@@ -37,7 +38,8 @@ static inline int go_wg_word_add_(go_a64 *state, int delta) {
     if (GO_WG_BUG_ == 1 && wake) {
       to = GO_WG_WAITERS_;
     }
-    if (go_cas_ar(state, &old, to)) { /* release: a waiter sees what was done before */
+    if (GO_WG_BUG_ == 4 ? go_cas_rlx(state, &old, to)
+                        : go_cas_ar(state, &old, to)) { /* release: a waiter sees what was done before */
       return wake ? GO_WG_WAKE_ : GO_WG_OK_;
     }
   }
@@ -51,10 +53,26 @@ static inline bool go_wg_word_wait_(go_a64 *state) {
       (void)go_ld_acq(state); /* pairs with the release of the last addition */
       return false;
     }
+    if (GO_WG_BUG_ == 3) {
+      go_st_rel(state, old | GO_WG_WAITERS_);
+      return true;
+    }
     if ((old & GO_WG_WAITERS_) || go_cas_ar(state, &old, old | GO_WG_WAITERS_)) {
       return true;
     }
   }
+}
+
+/* A waiter that gives up, under the lock; the list is empty without it. true: bit 0 is clear now. false: it was,
+ * so whoever has taken the counter to 0 is on the way to the list, and has to find a waiter there. */
+static inline bool go_wg_word_leave_(go_a64 *state) {
+  uint64_t old = go_ld_rlx(state);
+  while (old & GO_WG_WAITERS_) {
+    if (GO_WG_BUG_ == 2 || go_cas_ar(state, &old, old & ~GO_WG_WAITERS_)) {
+      return true;
+    }
+  }
+  return GO_WG_BUG_ == 2;
 }
 
 #endif /* GOLIB_SYNC_WG_WORD_H_ */

@@ -11,6 +11,7 @@ extern "C" {
 #include <string.h>
 #include <sys/mman.h>
 #if !defined(_WIN32)
+#include <ucontext.h>
 #include <unwind.h>
 #endif
 
@@ -51,7 +52,9 @@ extern "C" void __asan_unpoison_memory_region(const volatile void *p, size_t siz
 struct Stack {
   static constexpr size_t kSize = 256 << 10;
   char *lo;
-  Stack() : lo(static_cast<char *>(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {}
+  Stack()
+      : lo(static_cast<char *>(
+            mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {}
   ~Stack() {
     UNPOISON(lo, kSize);  // frames that never returned
     munmap(lo, kSize);
@@ -112,7 +115,8 @@ TEST_F(Arch, EntryStackIsAligned) {
     alignas(16) volatile char local[16];
     local[0] = 1;
     intptr_t off = reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) % 16;
-    go_arch_switch_(&the_pair->other, &the_pair->main, Int(off + (reinterpret_cast<uintptr_t>(local) % 16) * 100));
+    go_arch_switch_(&the_pair->other, &the_pair->main,
+                    Int(off + (reinterpret_cast<uintptr_t>(local) % 16) * 100));
   });
   EXPECT_EQ(Int(Go(nullptr)), 0);
 }
@@ -128,7 +132,8 @@ void Clobber(void *) {
 }
 
 // Loads the registers from in, switches, stores them to out.
-extern "C" void SwitchWithRegisters(go_arch_ctx_ *from, go_arch_ctx_ *to, const uint64_t *in, uint64_t *out);
+extern "C" void SwitchWithRegisters(go_arch_ctx_ *from, go_arch_ctx_ *to, const uint64_t *in,
+                                    uint64_t *out);
 asm(R"(
     .text
     .type SwitchWithRegisters, @function
@@ -178,7 +183,8 @@ TEST_F(Arch, RoundingModeBelongsToTheContext) {
 TEST_F(Arch, FlushToZeroBelongsToTheContext) {
   Make([](void *) {
     _mm_setcsr(_mm_getcsr() | 0x8040);
-    for (;;) go_arch_switch_(&the_pair->other, &the_pair->main, Int(static_cast<intptr_t>(_mm_getcsr())));
+    for (;;)
+      go_arch_switch_(&the_pair->other, &the_pair->main, Int(static_cast<intptr_t>(_mm_getcsr())));
   });
   EXPECT_EQ(Int(Go(nullptr)) & 0xffc0, 0x9fc0);
   EXPECT_EQ(_mm_getcsr() & 0xffc0u, 0x1f80u);
@@ -255,7 +261,9 @@ TEST_F(Arch, UnwindEndsTheCall) {
 
 TEST_F(Arch, CallReturnsZero) {
   Try t;
-  EXPECT_EQ(go_arch_call_(&t.mark, [](void *p) { static_cast<Try *>(p)->depth = 7; }, &t), 0);
+  EXPECT_EQ(go_arch_call_(
+                &t.mark, [](void *p) { static_cast<Try *>(p)->depth = 7; }, &t),
+            0);
   EXPECT_EQ(t.depth, 7);
 }
 
@@ -263,7 +271,8 @@ TEST_F(Arch, ExceptionsPassThroughACall) {
   go_arch_ctx_ mark;
   int caught = 0;
   try {
-    go_arch_call_(&mark, [](void *) { throw 5; }, nullptr);
+    go_arch_call_(
+        &mark, [](void *) { throw 5; }, nullptr);
   } catch (int x) {
     caught = x;
   }
@@ -334,9 +343,11 @@ TEST_F(Arch, BacktraceBearsGarbageInTheFramePointer) {
   void *theirs[8];
   auto walk = [&] { return go_arch_backtrace_fp_(words, words, words + 8, theirs, 8); };
   words[1] = 0x1111;
-  for (uintptr_t bad : {uintptr_t(0), uintptr_t(1), ~uintptr_t(0), ~uintptr_t(7), reinterpret_cast<uintptr_t>(words),
-                        reinterpret_cast<uintptr_t>(words + 1), reinterpret_cast<uintptr_t>(words + 7),
-                        reinterpret_cast<uintptr_t>(words + 8), reinterpret_cast<uintptr_t>(words) + 17}) {
+  for (uintptr_t bad :
+       {uintptr_t(0), uintptr_t(1), ~uintptr_t(0), ~uintptr_t(7),
+        reinterpret_cast<uintptr_t>(words), reinterpret_cast<uintptr_t>(words + 1),
+        reinterpret_cast<uintptr_t>(words + 7), reinterpret_cast<uintptr_t>(words + 8),
+        reinterpret_cast<uintptr_t>(words) + 17}) {
     words[0] = bad;
     EXPECT_EQ(walk(), 1) << bad;
     EXPECT_EQ(theirs[0], reinterpret_cast<void *>(0x1111));
@@ -379,20 +390,26 @@ TEST_F(Arch, UnwinderStopsAtTheBottom) {
 }
 
 #if defined(__x86_64__) && defined(__linux__) && !defined(SANITIZED)
-// Steps through all of golib's assembly, one instruction at a time, and unwinds at each: the next frame has
-// to be one of the two that are known to call it.
+// Steps through all of golib's assembly, one instruction at a time, and unwinds at each: the next
+// frame has to be one of the two that are known to call it.
 int stepped, unwound_wrongly, unwound_past_the_bottom;
 uintptr_t first_wrong;
 uintptr_t side_main, side_other;  // a return address in each caller
 
-bool In(uintptr_t pc, const void *fn, size_t size) { return pc - reinterpret_cast<uintptr_t>(fn) < size; }
+bool In(uintptr_t pc, const void *fn, size_t size) {
+  return pc - reinterpret_cast<uintptr_t>(fn) < size;
+}
 
 bool InAssembly(uintptr_t pc) {
   return In(pc, reinterpret_cast<void *>(&go_arch_switch_), 0x80) ||
          In(pc, reinterpret_cast<void *>(&go_arch_call_), 0x30);
 }
 
-void OnStep(int, siginfo_t *, void *) {
+void OnStep(int, siginfo_t *, void *context) {
+  // The test's own assembly has no tables.
+  if (!InAssembly(
+          static_cast<uintptr_t>(static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_RIP])))
+    return;
   Trace t;
   t.n = 0;
   _Unwind_Backtrace(Step, &t);
@@ -407,13 +424,22 @@ void OnStep(int, siginfo_t *, void *) {
   }
 }
 
-void Trap(bool on) {
-  if (on) {
-    asm volatile("sub $128,%%rsp; pushfq; orq $0x100,(%%rsp); popfq; add $128,%%rsp" ::: "memory", "cc");
-  } else {
-    asm volatile("sub $128,%%rsp; pushfq; andq $~0x100,(%%rsp); popfq; add $128,%%rsp" ::: "memory", "cc");
-  }
-}
+// Sets and clears the flag that makes the processor stop after each instruction.
+extern "C" void StepOn();
+extern "C" void StepOff();
+asm(R"(
+    .text
+    .type StepOn, @function
+StepOn:
+    pushfq; orq $0x100, (%rsp); popfq
+    ret
+    .size StepOn, . - StepOn
+    .type StepOff, @function
+StepOff:
+    pushfq; andq $~0x100, (%rsp); popfq
+    ret
+    .size StepOff, . - StepOff
+)");
 
 __attribute__((noinline)) void OtherSide(void *) {
   side_other = reinterpret_cast<uintptr_t>(&OtherSide);
@@ -424,10 +450,11 @@ __attribute__((noinline)) void MainSide() {
   side_main = reinterpret_cast<uintptr_t>(&MainSide);
   go_arch_ctx_ mark;
   the_pair->got = go_arch_switch_(&the_pair->main, &the_pair->other, nullptr);
-  Trap(true);
+  StepOn();
   the_pair->got = go_arch_switch_(&the_pair->main, &the_pair->other, nullptr);
-  go_arch_call_(&mark, [](void *) {}, nullptr);
-  Trap(false);
+  go_arch_call_(
+      &mark, [](void *) {}, nullptr);
+  StepOff();
   asm volatile("");
 }
 

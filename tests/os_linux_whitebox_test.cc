@@ -43,7 +43,8 @@ namespace {
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr bool kSanitized = true;
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || \
+    __has_feature(memory_sanitizer)
 constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
@@ -71,11 +72,11 @@ int InChild(const std::function<void()> &fn, std::string *said = nullptr) {
   close(fds[1]);
   std::string text;
   char buf[4096];
-  for (ssize_t n; (n = read(fds[0], buf, sizeof buf)) > 0;) text.append(buf, static_cast<size_t>(n));
+  for (ssize_t n; (n = read(fds[0], buf, sizeof buf)) > 0;)
+    text.append(buf, static_cast<size_t>(n));
   close(fds[0]);
   int status = -1;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
   if (said != nullptr) *said = text;
   return status;
 }
@@ -83,7 +84,9 @@ bool DiedOf(int status, int sig) { return WIFSIGNALED(status) && WTERMSIG(status
 bool Exited(int status, int code) { return WIFEXITED(status) && WEXITSTATUS(status) == code; }
 
 // Whether the kernel can read there.
-bool Readable(const void *p) { return access(static_cast<const char *>(p), F_OK) == 0 || errno != EFAULT; }
+bool Readable(const void *p) {
+  return access(static_cast<const char *>(p), F_OK) == 0 || errno != EFAULT;
+}
 
 size_t Page() { return go_os_page_(); }
 
@@ -92,7 +95,9 @@ size_t Page() { return go_os_page_(); }
 TEST(Thread, RunsAndJoins) {
   std::atomic<int> x{0};
   go_os_thread_ t;
-  ASSERT_EQ(go_os_thread_start_(&t, [](void *p) { static_cast<std::atomic<int> *>(p)->store(7); }, &x), 0);
+  ASSERT_EQ(go_os_thread_start_(
+                &t, [](void *p) { static_cast<std::atomic<int> *>(p)->store(7); }, &x),
+            0);
   go_os_thread_join_(&t);
   EXPECT_EQ(x, 7);
 }
@@ -100,7 +105,9 @@ TEST(Thread, RunsAndJoins) {
 TEST(Thread, DetachedOnesRunToo) {
   static std::atomic<int> runs{0};
   go_os_thread_ t;
-  ASSERT_EQ(go_os_thread_start_(&t, [](void *) { runs++; }, nullptr), 0);
+  ASSERT_EQ(go_os_thread_start_(
+                &t, [](void *) { runs++; }, nullptr),
+            0);
   go_os_thread_detach_(&t);
   while (runs == 0) go_os_yield_();
 }
@@ -163,7 +170,8 @@ TEST(Thread, FailsWithACodeWhenThereMayBeNoMore) {
     for (int i = 0; i < 1000; i++) {
       go_os_thread_ t = {123};
       errno = 5;
-      int rc = go_os_thread_start_(&t, [](void *) { pause(); }, nullptr);
+      int rc = go_os_thread_start_(
+          &t, [](void *) { pause(); }, nullptr);
       if (errno != 5) _exit(1);
       if (rc != 0) _exit((rc == -EAGAIN || rc == -ENOMEM) && t.handle == 123 ? 0 : 2);
     }
@@ -182,7 +190,8 @@ TEST(Thread, Count) {
                   &t,
                   [](void *g) {
                     auto *gate_p = static_cast<uint32_t *>(g);
-                    while (__atomic_load_n(gate_p, __ATOMIC_ACQUIRE) == 0) go_os_futex_wait_(gate_p, 0, -1);
+                    while (__atomic_load_n(gate_p, __ATOMIC_ACQUIRE) == 0)
+                      go_os_futex_wait_(gate_p, 0, -1);
                   },
                   &gate),
               0);
@@ -190,7 +199,8 @@ TEST(Thread, Count) {
   __atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
   go_os_futex_wake_(&gate, 100);
   for (auto &t : threads) go_os_thread_join_(&t);
-  for (int i = 0; i < 1000 && go_os_thread_count_() != before; i++) usleep(1000);  // join returns a little early
+  for (int i = 0; i < 1000 && go_os_thread_count_() != before; i++)
+    usleep(1000);  // join returns a little early
   EXPECT_EQ(go_os_thread_count_(), before);
 }
 
@@ -261,7 +271,8 @@ class Cgroup : public testing::Test {
   int Cpus() { return go_os_cgroup_cpus_(root_.c_str()); }
   void Group(const std::string &s) { Put("/proc/self/cgroup", s); }
   void Mounts(const std::string &s) { Put("/proc/self/mountinfo", s); }
-  const std::string kV2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+  const std::string kV2 =
+      "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
   std::string root_;
 };
 
@@ -319,9 +330,10 @@ TEST_F(Cgroup, V2MountOfAnotherPart) {
 
 TEST_F(Cgroup, V1) {
   Group("7:memory:/m\n4:cpu,cpuacct:/x/y\n3:cpuset:/z\n1:name=systemd:/cpu\n0::/u\n");
-  Mounts("31 25 0:27 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
-         "33 25 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n" +
-         std::string("30 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"));
+  Mounts(
+      "31 25 0:27 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+      "33 25 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n" +
+      std::string("30 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"));
   const std::string dir = "/sys/fs/cgroup/cpu,cpuacct";
   Put(dir + "/x/y/cpu.cfs_quota_us", "-1\n");
   Put(dir + "/x/y/cpu.cfs_period_us", "100000\n");
@@ -338,7 +350,8 @@ TEST_F(Cgroup, OddPathsAndLongFiles) {
   Group("0::/a b\n");
   std::string mounts;
   for (int i = 0; i < 500; i++)
-    mounts += "99 23 0:26 / /mnt/" + std::to_string(i) + " rw - overlay overlay rw,lowerdir=" + std::string(90, 'x') + "\n";
+    mounts += "99 23 0:26 / /mnt/" + std::to_string(i) +
+              " rw - overlay overlay rw,lowerdir=" + std::string(90, 'x') + "\n";
   Mounts(mounts + "30 23 0:26 / /my\\040cg rw - cgroup2 none rw");
   Put("/my cg/a b/cpu.max", "500000 100000");
   EXPECT_EQ(Cpus(), 5);
@@ -348,12 +361,14 @@ TEST_F(Cgroup, GarbageIsNoLimit) {
   Mounts(kV2);
   for (const char *text : {"", "\n", ":::\n", "0::", "0::/a", "x"}) {
     Group(text);
-    for (const char *max : {"", "max", "-1 100000", "100000", "100000 0", "a b", "999999999999999999 1"}) {
+    for (const char *max :
+         {"", "max", "-1 100000", "100000", "100000 0", "a b", "999999999999999999 1"}) {
       Put("/sys/fs/cgroup/a/cpu.max", max);
       EXPECT_EQ(Cpus(), 0) << text << "|" << max;
     }
   }
-  for (const char *text : {"", " - ", "1 2 3 4 5 - cgroup2", "1 2 3 - cgroup2 a b\n\n - \n", "30 23 0:26 / /x rw"}) {
+  for (const char *text :
+       {"", " - ", "1 2 3 4 5 - cgroup2", "1 2 3 - cgroup2 a b\n\n - \n", "30 23 0:26 / /x rw"}) {
     Mounts(text);
     EXPECT_EQ(Cpus(), 0) << text;
   }
@@ -418,8 +433,7 @@ TEST(Futex, SignalsNeitherEndNorStretchIt) {
   Waiter w;
   w.ns = 50 * kMs;
   std::thread t(Waiter::Run, &w);
-  while (!w.in) {
-  }
+  while (!w.in) {}
   while (!w.out) {
     pthread_kill(t.native_handle(), SIGUSR1);
     usleep(1000);
@@ -459,7 +473,8 @@ TEST(Random, DoesNotRepeat) {
 long Status(const char *key) {
   std::ifstream f("/proc/self/status");
   for (std::string line; std::getline(f, line);)
-    if (line.compare(0, strlen(key), key) == 0) return strtol(line.c_str() + strlen(key) + 1, nullptr, 10);
+    if (line.compare(0, strlen(key), key) == 0)
+      return strtol(line.c_str() + strlen(key) + 1, nullptr, 10);
   return -1;
 }
 
@@ -469,14 +484,16 @@ std::string VmFlags(const void *p) {
   bool in = false;
   for (std::string line; std::getline(f, line);) {
     unsigned long lo, hi;
-    if (sscanf(line.c_str(), "%lx-%lx ", &lo, &hi) == 2) in = lo <= (unsigned long)p && (unsigned long)p < hi;
+    if (sscanf(line.c_str(), "%lx-%lx ", &lo, &hi) == 2)
+      in = lo <= (unsigned long)p && (unsigned long)p < hi;
     if (in && line.compare(0, 8, "VmFlags:") == 0) return line + " ";
   }
   return "";
 }
 
 TEST(Memory, ReserveIsAlignedZeroAndFree) {
-  for (size_t align : {Page(), size_t(64) << 10, size_t(2) << 20, size_t(64) << 20, size_t(1) << 30}) {
+  for (size_t align :
+       {Page(), size_t(64) << 10, size_t(2) << 20, size_t(64) << 20, size_t(1) << 30}) {
     size_t size = size_t(1) << 30;
     long rss = Status("VmRSS:");
     char *p = static_cast<char *>(go_os_reserve_(size, align));
@@ -500,7 +517,8 @@ TEST(Memory, ReserveIsAlignedZeroAndFree) {
 }
 
 TEST(Memory, ReserveTrims) {
-  // Whatever is cut off is given back: a second reservation may lie anywhere, the first one ends where it should.
+  // Whatever is cut off is given back: a second reservation may lie anywhere, the first one ends
+  // where it should.
   size_t align = size_t(64) << 20;
   char *p = static_cast<char *>(go_os_reserve_(Page(), align));
   ASSERT_NE(p, nullptr);
@@ -629,14 +647,14 @@ TEST(Guards, WorkInLockedMemory) {
   go_os_release_(p, 4 * Page());
 }
 
-// What kernels before 6.13 do, by a filter that turns the new advice down. The probe is made once a process, so
-// this program starts itself again.
+// What kernels before 6.13 do, by a filter that turns the new advice down. The probe is made once a
+// process, so this program starts itself again.
 constexpr char kOldKernel[] = "GOLIB_TEST_OLD_KERNEL";
 
 void DenyGuardMarks() {
   struct sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),                        // the call's number
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 440, 4, 0),               // process_madvise
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),           // the call's number
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 440, 3, 0),  // process_madvise
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 16 + 2 * 8),  // its third argument
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 102, 0, 1),
@@ -644,7 +662,9 @@ void DenyGuardMarks() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   struct sock_fprog prog = {sizeof code / sizeof code[0], code};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0) _exit(77);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0)
+    _exit(77);
 }
 
 TEST(Guards, OnOldKernels) {
@@ -680,10 +700,13 @@ TEST(OldKernel, GuardsAreMappingsUntilThereAreNoMore) {
   EXPECT_EQ(rc, -ENOMEM);
   EXPECT_GT(n, max / 3);
   ASSERT_NE(why, nullptr);
-  EXPECT_EQ(std::string(why), "out of mappings: raise vm.max_map_count (now " + std::to_string(max) + ")");
+  EXPECT_EQ(std::string(why),
+            "out of mappings: raise vm.max_map_count (now " + std::to_string(max) + ")");
   // The program has some left.
   for (int i = 0; i < 100; i++)
-    EXPECT_NE(mmap(nullptr, Page(), i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
+    EXPECT_NE(
+        mmap(nullptr, Page(), i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        MAP_FAILED);
   // And guards that are undone can be made again.
   for (size_t i = 0; i < 100; i++) EXPECT_EQ(go_os_unguard_(p + i * slot, Page()), 0);
   for (size_t i = 0; i < 100; i++) EXPECT_EQ(go_os_guard_(p + i * slot, Page(), nullptr), 0);
@@ -906,7 +929,9 @@ TEST(Fault, StackOverflowIsHandledOnTheAlternateStack) {
             char room[60 << 10];  // the stack promises 64 KiB
             memset(room, 0, sizeof room);
             asm volatile("" ::"r"(room) : "memory");
-            auto near = [](void *a, void *b) { return std::abs(static_cast<char *>(a) - static_cast<char *>(b)) < 65536; };
+            auto near = [](void *a, void *b) {
+              return std::abs(static_cast<char *>(a) - static_cast<char *>(b)) < 65536;
+            };
             if (!near(addr, sp)) Say("sp;");
             if (near(room, sp)) Say("not on the alternate stack;");
             // At the function or after it in the file.
@@ -1011,14 +1036,18 @@ std::string Symbols(std::vector<void *> pcs) {
   close(fds[1]);
   std::string text;
   char buf[4096];
-  for (ssize_t n; (n = read(fds[0], buf, sizeof buf)) > 0;) text.append(buf, static_cast<size_t>(n));
+  for (ssize_t n; (n = read(fds[0], buf, sizeof buf)) > 0;)
+    text.append(buf, static_cast<size_t>(n));
   close(fds[0]);
   return text;
 }
 
 TEST(Symbols, NamesLocalAndLibraryFunctions) {
-  auto at = [](auto *fn, intptr_t off) { return reinterpret_cast<void *>(reinterpret_cast<intptr_t>(fn) + off); };
-  std::string text = Symbols({at(&Overflow, 1), at(&getenv, 3), reinterpret_cast<void *>(0x10), nullptr});
+  auto at = [](auto *fn, intptr_t off) {
+    return reinterpret_cast<void *>(reinterpret_cast<intptr_t>(fn) + off);
+  };
+  std::string text =
+      Symbols({at(&Overflow, 1), at(&getenv, 3), reinterpret_cast<void *>(0x10), nullptr});
   std::istringstream lines(text);
   std::vector<std::string> line(4);
   for (auto &l : line) ASSERT_TRUE(std::getline(lines, l)) << text;

@@ -207,12 +207,6 @@ TEST(MainCrash, MainDoesNotWait) {
                     for (;;) go_yield();
                   },
                            nullptr) == 0);
-      CHILD_CHECK(go_spawn([](void *) {
-                    for (volatile int i = 0;; i = i + 1) {
-                    }
-                  },
-                           nullptr) == 0);
-      CHILD_CHECK(go_spawn([](void *) { pause(); }, nullptr) == 0);
       (void)go_sleep(nullptr, 5 * GO_MS);
       CHILD_CHECK(go_id() == 1);
       return 4;

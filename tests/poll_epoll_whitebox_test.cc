@@ -1,5 +1,5 @@
-// poll/epoll: readiness, time-outs, breaks. Core's side of the contract, go_poll_event_, is defined here:
-// the test links nothing of core.
+// poll/epoll: readiness, time-outs, breaks. Core's side of the contract, go_poll_event_, is defined
+// here: the test links nothing of core.
 #if defined(__linux__)
 
 extern "C" {
@@ -39,7 +39,8 @@ struct Event {
 std::vector<Event> events;  // of the thread that waits
 }  // namespace
 
-extern "C" __attribute__((visibility("hidden"))) void go_poll_event_(uint64_t key, uint32_t ev, int64_t result) {
+extern "C" __attribute__((visibility("hidden"))) void go_poll_event_(uint64_t key, uint32_t ev,
+                                                                     int64_t result) {
   EXPECT_EQ(result, 0);
   events.push_back({key, ev});
 }
@@ -104,7 +105,8 @@ TEST_F(Poll, ShutdownIsForReadersCloseForBoth) {
   go_poll_wait_(0);
   shutdown(a[1], SHUT_WR);
   EXPECT_EQ(go_poll_wait_(-1), 1);
-  EXPECT_EQ(events.back().events & (GO_POLL_IN_ | GO_POLL_HUP_ | GO_POLL_ERR_), uint32_t(GO_POLL_IN_ | GO_POLL_HUP_));
+  EXPECT_EQ(events.back().events & (GO_POLL_IN_ | GO_POLL_HUP_ | GO_POLL_ERR_),
+            uint32_t(GO_POLL_IN_ | GO_POLL_HUP_));
   close(a[1]);
   fds_.pop_back();
   EXPECT_EQ(go_poll_wait_(-1), 1);
@@ -118,7 +120,8 @@ TEST_F(Poll, BrokenPipeIsAnErrorForTheWriter) {
   go_poll_wait_(0);
   close(p[0]);
   EXPECT_EQ(go_poll_wait_(-1), 1);
-  EXPECT_EQ(events.back().events & (GO_POLL_OUT_ | GO_POLL_ERR_), uint32_t(GO_POLL_OUT_ | GO_POLL_ERR_));
+  EXPECT_EQ(events.back().events & (GO_POLL_OUT_ | GO_POLL_ERR_),
+            uint32_t(GO_POLL_OUT_ | GO_POLL_ERR_));
   close(p[1]);
 }
 
@@ -245,7 +248,8 @@ TEST_F(Poll, BreakFromASignalHandlerOfTheWaiter) {
   sigaction(SIGUSR1, &old, nullptr);
 }
 
-// What a breaker wrote before its call is seen after the wait that it ends, however many breakers there are.
+// What a breaker wrote before its call is seen after the wait that it ends, however many breakers
+// there are.
 TEST_F(Poll, NoBreakIsLost) {
   constexpr int kThreads = 3, kRounds = 20000;
   std::atomic<uint32_t> asked[kThreads] = {}, seen[kThreads] = {};
@@ -277,7 +281,8 @@ TEST_F(Poll, DescriptorsAreNotInherited) {
   for (int fd = 3; fd < 64; fd++) {
     char path[64], target[64] = "";
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (readlink(path, target, sizeof target - 1) < 0 || strncmp(target, "anon_inode:", 11) != 0) continue;
+    if (readlink(path, target, sizeof target - 1) < 0 || strncmp(target, "anon_inode:", 11) != 0)
+      continue;
     EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC) << target;
   }
 }
@@ -294,7 +299,8 @@ TEST(PollOld, WorksWithoutPwait2) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog prog = {sizeof code / sizeof code[0], code};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0)
       _exit(77);
     setenv("GOLIB_TEST_OLD_KERNEL", "1", 1);
     unsetenv("XML_OUTPUT_FILE");

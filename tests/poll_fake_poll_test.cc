@@ -1,8 +1,9 @@
-// poll/fake: the poller that tests steer. Core's go_poll_event_ is defined here: nothing of core is linked.
+// poll/fake: the poller that tests steer. Core's go_poll_event_ is defined here: nothing of core is
+// linked.
 extern "C" {
 #define _Noreturn [[noreturn]]
-#include "core/os.h"
 #include "core/poll.h"
+#include "core/os.h"
 #undef _Noreturn
 }
 
@@ -20,12 +21,15 @@ struct Event {
   uint64_t key;
   uint32_t events;
   int64_t result;
-  bool operator==(const Event &o) const { return key == o.key && events == o.events && result == o.result; }
+  bool operator==(const Event &o) const {
+    return key == o.key && events == o.events && result == o.result;
+  }
 };
 std::vector<Event> events;
 }  // namespace
 
-extern "C" __attribute__((visibility("hidden"))) void go_poll_event_(uint64_t key, uint32_t ev, int64_t result) {
+extern "C" __attribute__((visibility("hidden"))) void go_poll_event_(uint64_t key, uint32_t ev,
+                                                                     int64_t result) {
   events.push_back({key, ev, result});
 }
 
@@ -43,7 +47,8 @@ class Fake : public testing::Test {
 };
 
 TEST_F(Fake, EventsComeInOrder) {
-  for (uint64_t k = 1; k <= 3; k++) EXPECT_TRUE(go_fake_poll_event_(k, GO_POLL_IN_, static_cast<int64_t>(k) * 10, 0));
+  for (uint64_t k = 1; k <= 3; k++)
+    EXPECT_TRUE(go_fake_poll_event_(k, GO_POLL_IN_, static_cast<int64_t>(k) * 10, 0));
   EXPECT_EQ(go_poll_wait_(0), 3);
   EXPECT_EQ(events, (std::vector<Event>{{1, 1, 10}, {2, 1, 20}, {3, 1, 30}}));
   EXPECT_EQ(go_poll_wait_(0), 0);

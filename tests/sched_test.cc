@@ -447,30 +447,6 @@ TEST(Fairness, PingPongPairsOnOneP) {
   });
 }
 
-// Go: TestPreemption, TestAsyncPreempt (runtime/proc_test.go): a loop without a call into golib keeps the others from
-// running for a moment only. Two that wait for each other that way get on with one P.
-TEST(Fairness, SpinnersAlternateOnOneP) {
-  RunGo([] {
-    Procs procs(1);
-    constexpr uint32_t kTurns = 5;
-    std::atomic<uint32_t> x{0};
-    go_wg wg{};
-    SPAWN_WG(&wg, [&] {
-      for (uint32_t i = 0; i < kTurns; i++) {
-        while (x.load() != 2 * i) {
-        }
-        x++;
-      }
-    });
-    for (uint32_t i = 0; i < kTurns; i++) {
-      while (x.load() != 2 * i + 1) {
-      }
-      x++;
-    }
-    go_wg_wait(&wg);
-  });
-}
-
 // Go: TestPreemptionAfterSyscall (runtime/proc_test.go): goroutines in short unwrapped system calls on two Ps.
 TEST(Fairness, BlockingCallsOnEveryP) {
   RunGo([] {

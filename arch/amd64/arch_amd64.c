@@ -1,4 +1,5 @@
-/* arch/amd64/arch_amd64.c: what of core/arch.h needs no assembly: walking stacks by frame pointers. */
+/* arch/amd64/arch_amd64.c: what of core/arch.h needs no assembly: walking stacks by frame pointers.
+ * */
 #include "core/arch.h"
 
 #include <stdbool.h>
@@ -27,8 +28,9 @@ _Static_assert(offsetof(go_arch_ctx_, sp) == 0, "ctx_sysv.S");
 
 /* The words of other people's frames are none that a sanitizer would let us read. */
 #if defined(__clang__)
-#define GO_RAW_STACK_ \
-  __attribute__((no_sanitize("address", "thread", "memory", "undefined"), disable_sanitizer_instrumentation))
+#define GO_RAW_STACK_                                                     \
+  __attribute__((no_sanitize("address", "thread", "memory", "undefined"), \
+                 disable_sanitizer_instrumentation))
 #else
 #define GO_RAW_STACK_ __attribute__((no_sanitize("address", "thread", "undefined")))
 #endif
@@ -41,12 +43,15 @@ extern const char go_arch_start_[], go_arch_start_ret_[];
 static bool is_bottom(const void *pc) { return pc == go_arch_start_ || pc == go_arch_start_ret_; }
 
 /* A frame pointer points to { caller's frame pointer, return address }. Code without frame pointers
- * leaves anything at all in rbp: whatever comes, only aligned words within [lo, hi) are read, and each step goes up. */
+ * leaves anything at all in rbp: whatever comes, only aligned words within [lo, hi) are read, and
+ * each step goes up. */
 GO_RAW_STACK_
-int go_arch_backtrace_fp_(const void *frame, const void *lo, const void *hi, void **ret_pcs, int n) {
+int go_arch_backtrace_fp_(const void *frame, const void *lo, const void *hi, void **ret_pcs,
+                          int n) {
   uintptr_t fp = (uintptr_t)frame, low = (uintptr_t)lo, high = (uintptr_t)hi;
   int found = 0;
-  while (found < n && fp % sizeof(uintptr_t) == 0 && fp >= low && fp < high && high - fp >= 2 * sizeof(uintptr_t)) {
+  while (found < n && fp % sizeof(uintptr_t) == 0 && fp >= low && fp < high &&
+         high - fp >= 2 * sizeof(uintptr_t)) {
     const uintptr_t *words = (const uintptr_t *)fp;
     void *pc = (void *)words[1];
     if (pc == NULL || is_bottom(pc)) break;
@@ -57,8 +62,9 @@ int go_arch_backtrace_fp_(const void *frame, const void *lo, const void *hi, voi
   return found;
 }
 
-GO_RAW_STACK_ __attribute__((noinline))
-int go_arch_backtrace_(const go_arch_ctx_ *c, const void *lo, const void *hi, void **ret_pcs, int n) {
+GO_RAW_STACK_ __attribute__((noinline)) int go_arch_backtrace_(const go_arch_ctx_ *c,
+                                                               const void *lo, const void *hi,
+                                                               void **ret_pcs, int n) {
   /* __builtin_frame_address makes the compiler set up a frame here, whatever its options. */
   const char *fp = c != NULL ? (const char *)c->sp + GO_FRAME_RBP_ : __builtin_frame_address(0);
   return go_arch_backtrace_fp_(fp, lo, hi, ret_pcs, n);

@@ -17,7 +17,7 @@ GO_EXTERN_C_BEGIN_
  * goroutine: another may unlock it. Go: sync.Mutex. */
 typedef struct go_mutex {
   uint32_t state_;
-  uint32_t lock_;
+  uint32_t pad_;
   void *head_, *tail_;
 } go_mutex;
 

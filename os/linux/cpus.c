@@ -11,7 +11,8 @@
 
 /* ---- affinity ---- */
 
-/* The kernel rejects sets that are smaller than its own idea of the number of CPUs, which nothing tells. */
+/* The kernel rejects sets that are smaller than its own idea of the number of CPUs, which nothing
+ * tells. */
 static int affinity_cpus(void) {
   for (int bits = 1024; bits <= 1 << 20; bits *= 2) {
     cpu_set_t *set = CPU_ALLOC(bits);
@@ -104,8 +105,10 @@ static int quota_v1(const char *root, const char *dir) {
 
 static int least(int a, int b) { return a == 0 || (b != 0 && b < a) ? b : a; }
 
-/* A child's quota may be larger than what an ancestor leaves it, so all count. `dir` is cut up as we go. */
-static int walk_up(const char *root, char *dir, size_t mount_len, int (*quota)(const char *, const char *)) {
+/* A child's quota may be larger than what an ancestor leaves it, so all count. `dir` is cut up as
+ * we go. */
+static int walk_up(const char *root, char *dir, size_t mount_len,
+                   int (*quota)(const char *, const char *)) {
   int n = 0;
   for (;;) {
     n = least(n, quota(root, dir));
@@ -123,8 +126,8 @@ static bool has_item(const char *list, const char *item) {
   return false;
 }
 
-/* The line of /proc/self/cgroup, "ID:CONTROLLERS:PATH", for the hierarchy that v1's cpu controller is
- * in, or for v2, whose list is empty. The path as a new string. */
+/* The line of /proc/self/cgroup, "ID:CONTROLLERS:PATH", for the hierarchy that v1's cpu controller
+ * is in, or for v2, whose list is empty. The path as a new string. */
 static char *own_path(const char *cgroups, bool v2) {
   for (const char *line = cgroups; *line != 0;) {
     const char *end = strchrnul(line, '\n');
@@ -145,7 +148,8 @@ static char *own_path(const char *cgroups, bool v2) {
 static void unescape(char *s) {
   char *out = s;
   while (*s != 0) {
-    if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
+    if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+        s[3] <= '7') {
       *out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
       s += 4;
     } else {
@@ -155,7 +159,8 @@ static void unescape(char *s) {
   *out = 0;
 }
 
-/* What lies below `top` in `path`: "/b" for "/a" and "/a/b", "" for "/a" and "/a"; NULL if not below it. */
+/* What lies below `top` in `path`: "/b" for "/a" and "/a/b", "" for "/a" and "/a"; NULL if not
+ * below it. */
 static const char *below(const char *top, const char *path) {
   if (strcmp(top, "/") == 0) return strcmp(path, "/") == 0 ? "" : path;
   size_t n = strlen(top);
@@ -163,7 +168,8 @@ static const char *below(const char *top, const char *path) {
   return path + n;
 }
 
-/* One line of mountinfo: "ID PARENT DEV ROOT MOUNT OPTIONS [TAGS...] - TYPE SOURCE SUPEROPTIONS". Cut up here. */
+/* One line of mountinfo: "ID PARENT DEV ROOT MOUNT OPTIONS [TAGS...] - TYPE SOURCE SUPEROPTIONS".
+ * Cut up here. */
 static int mount_cpus(const char *root, char *line, const char *v1_path, const char *v2_path) {
   char *rest = strstr(line, " - ");
   if (rest == NULL) return 0;
@@ -177,7 +183,8 @@ static int mount_cpus(const char *root, char *line, const char *v1_path, const c
   if (type == NULL || source == NULL) return 0;
 
   bool v2 = strcmp(type, "cgroup2") == 0;
-  if (!v2 && (strcmp(type, "cgroup") != 0 || options == NULL || !has_item(options, "cpu"))) return 0;
+  if (!v2 && (strcmp(type, "cgroup") != 0 || options == NULL || !has_item(options, "cpu")))
+    return 0;
   const char *path = v2 ? v2_path : v1_path;
   if (path == NULL) return 0;
   unescape(field[3]);

@@ -13,7 +13,8 @@ void go_os_write_(int fd, const char *text, size_t size) {
       text += n;
       size -= (size_t)n;
     } else if (n < 0 && errno == EAGAIN) {
-      /* Standard error may be somebody's non-blocking pipe: give the reader a second for each piece. */
+      /* Standard error may be somebody's non-blocking pipe: give the reader a second for each
+       * piece. */
       struct pollfd p = {.fd = fd, .events = POLLOUT};
       int rc = poll(&p, 1, 1000);
       if (rc == 0 || (rc < 0 && errno != EINTR)) break;

@@ -18,9 +18,9 @@
 static const int signals[] = {SIGSEGV, SIGBUS};
 enum { SIGNALS = sizeof signals / sizeof signals[0] };
 
-/* What was there before us, written before our handler is installed. in_place: our handler is installed, or
- * was replaced by one that may still call it: `before` must stay as it is then. Under `lock`, but
- * for reading `before` in the handler. */
+/* What was there before us, written before our handler is installed. in_place: our handler is
+ * installed, or was replaced by one that may still call it: `before` must stay as it is then. Under
+ * `lock`, but for reading `before` in the handler. */
 static struct sigaction before[SIGNALS];
 static bool in_place[SIGNALS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -28,16 +28,18 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* The function, as an integer because object and function pointers are not convertible; 0: none. */
 static go_a64 handler_fn;
 
-/* Lets the signal have its default effect, which ends the process with the right address in its core. */
+/* Lets the signal have its default effect, which ends the process with the right address in its
+ * core. */
 static void default_action(int sig, const siginfo_t *info) {
   struct sigaction dfl = {.sa_handler = SIG_DFL};
   sigaction(sig, &dfl, NULL);
-  /* The access is made again when we return. But if somebody sent the signal there was none: send it again, to
-   * arrive when we return. */
+  /* The access is made again when we return. But if somebody sent the signal there was none: send
+   * it again, to arrive when we return. */
   if (info->si_code <= 0) raise(sig);
 }
 
-/* As if the earlier handler had been called by the kernel. Our own return undoes changes of the mask. */
+/* As if the earlier handler had been called by the kernel. Our own return undoes changes of the
+ * mask. */
 static void chain(int sig, siginfo_t *info, void *context, const struct sigaction *old) {
   if (!(old->sa_flags & SA_SIGINFO)) {
     /* An ignored signal is not ignored when it comes from an access. */
@@ -65,7 +67,8 @@ static void chain(int sig, siginfo_t *info, void *context, const struct sigactio
  * start over. */
 static void on_signal(int sig, siginfo_t *info, void *context) {
   GO_KEEP_ERRNO_BEGIN();
-  bool (*fn)(void *, void *) = (bool (*)(void *, void *))(uintptr_t)go_ld_acq(&handler_fn); /* go_os_on_fault_ */
+  bool (*fn)(void *, void *) =
+      (bool (*)(void *, void *))(uintptr_t)go_ld_acq(&handler_fn); /* go_os_on_fault_ */
   /* Codes above 0 are the kernel's: an access. The others are kill and its like. */
   if (fn == NULL || info->si_code <= 0 || !fn(info->si_addr, context))
     chain(sig, info, context, &before[sig == SIGSEGV ? 0 : 1]);

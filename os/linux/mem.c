@@ -22,9 +22,9 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
 #endif
-#ifndef PIDFD_SELF_PROCESS
-#define PIDFD_SELF_PROCESS -20000 /* Linux 6.14 */
-#endif
+/* Linux 6.14; any thread stands for the memory of its process. Not from the headers: the number of
+ * the name for the whole process has changed since. */
+#define SELF_PIDFD -10000
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440 /* Linux 5.10; the same number on all processors */
 #endif
@@ -63,7 +63,8 @@ void *go_os_reserve_(size_t size, size_t align) {
     if (slack > lead) munmap(p + size, slack - lead);
     munlock(p, size);
     if (mprotect(p, size, PROT_READ | PROT_WRITE) == 0) {
-      /* A huge page under a stack would commit 2 MiB for the first frame. EINVAL: a kernel without them. */
+      /* A huge page under a stack would commit 2 MiB for the first frame. EINVAL: a kernel without
+       * them. */
       madvise(p, size, MADV_NOHUGEPAGE);
       /* Seen in /proc/PID/maps; not every kernel can. */
       prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, size, "golib");
@@ -85,7 +86,8 @@ void go_os_release_(void *p, size_t size) {
 void go_os_decommit_(void *p, size_t size) {
   GO_KEEP_ERRNO_BEGIN();
   /* Not MADV_FREE: memory use has to be seen to fall. EINVAL: somebody locked all memory. */
-  if (madvise(p, size, MADV_DONTNEED) != 0 && errno == EINVAL) madvise(p, size, MADV_DONTNEED_LOCKED);
+  if (madvise(p, size, MADV_DONTNEED) != 0 && errno == EINVAL)
+    madvise(p, size, MADV_DONTNEED_LOCKED);
   GO_KEEP_ERRNO_END();
 }
 
@@ -96,12 +98,16 @@ void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size) {
   while (done < n && go_ld_rlx(&is_missing) == 0) {
     struct iovec ranges[32];
     uint32_t k = 0;
-    for (; k < 32 && done + k < n; k++) ranges[k] = (struct iovec){starts[done + k], size};
-    long bytes = k > 1 ? syscall(SYS_process_madvise, PIDFD_SELF_PROCESS, ranges, (size_t)k, MADV_DONTNEED, 0) : 0;
-    /* ENOSYS, EPERM: an old kernel, or a filter. EBADF: a kernel before 6.14, without that name for the process. EINVAL:
-     * before 6.13, which takes no such advice, but also locked memory, which is rare enough to give up. */
+    /* One call takes less than 2 GiB altogether, and cuts the rest off. */
+    for (; k < 32 && done + k < n && (k + 1) * (uint64_t)size <= 1u << 30; k++)
+      ranges[k] = (struct iovec){starts[done + k], size};
+    long bytes =
+        k > 1 ? syscall(SYS_process_madvise, SELF_PIDFD, ranges, (size_t)k, MADV_DONTNEED, 0) : 0;
+    /* ENOSYS, EPERM: an old kernel, or a filter. EBADF: a kernel before 6.14, without that name for
+     * the process. EINVAL: before 6.13, which takes no such advice, but also locked memory, which
+     * is rare enough to give up. */
     if (bytes < 0) go_st_rlx(&is_missing, 1);
-    if (bytes <= 0) break;
+    if (bytes < (long)size) break;
     done += (uint32_t)((size_t)bytes / size);
   }
   for (; done < n; done++) go_os_decommit_(starts[done], size);
@@ -110,9 +116,9 @@ void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size) {
 
 /* ---- guards ----
  *
- * Since Linux 6.13 a guard is a mark in the page table, and there may be any number. Before, it is a mapping of
- * its own without access, which splits the one it lies in: two more mappings a guard, of which a process may
- * have vm.max_map_count (65530 by default). */
+ * Since Linux 6.13 a guard is a mark in the page table, and there may be any number. Before, it is
+ * a mapping of its own without access, which splits the one it lies in: two more mappings a guard,
+ * of which a process may have vm.max_map_count (65530 by default). */
 
 static bool guards_are_marks; /* written by probe_guards only */
 static long mapping_limit;    /* 0: unknown */
@@ -140,8 +146,8 @@ static void probe_guards(void) {
       close(fd);
     }
   }
-  snprintf(out_of_mappings, sizeof out_of_mappings, "out of mappings: raise vm.max_map_count (now %ld)",
-           mapping_limit);
+  snprintf(out_of_mappings, sizeof out_of_mappings,
+           "out of mappings: raise vm.max_map_count (now %ld)", mapping_limit);
 }
 
 static void probe_guards_once(void) {
@@ -156,8 +162,8 @@ bool go_os_guard_is_cheap_(void) {
   return guards_are_marks;
 }
 
-/* An eighth of the mappings is left to the program: it would not get far without any (malloc, dlopen and
- * thread stacks all map). */
+/* An eighth of the mappings is left to the program: it would not get far without any (malloc,
+ * dlopen and thread stacks all map). */
 static bool may_split(void) {
   uint64_t max = (uint64_t)mapping_limit;
   return max == 0 || 2 * go_ld_rlx(&split_guards) < max - max / 8;

@@ -1,9 +1,9 @@
 /* os/linux/symbols.c: names for code addresses, in a process that is going down.
  *
- * glibc's backtrace_symbols_fd and dladdr take the loader's lock, which the very thread that crashed, or
- * one it waits for, may hold; and they know exported symbols only, which leaves out most functions of a
- * program that is not linked with -rdynamic. So /proc/self/maps and the symbol tables in the files are read here:
- * open, pread, close and 2 KiB of stack, no locks, no malloc.
+ * glibc's backtrace_symbols_fd and dladdr take the loader's lock, which the very thread that
+ * crashed, or one it waits for, may hold; and they know exported symbols only, which leaves out
+ * most functions of a program that is not linked with -rdynamic. So /proc/self/maps and the symbol
+ * tables in the files are read here: open, pread, close and 2 KiB of stack, no locks, no malloc.
  */
 #include "linux.h"
 
@@ -13,6 +13,12 @@
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
+
+typedef ElfW(Addr) elf_addr;
+typedef ElfW(Ehdr) elf_ehdr;
+typedef ElfW(Phdr) elf_phdr;
+typedef ElfW(Shdr) elf_shdr;
+typedef ElfW(Sym) elf_sym;
 
 /* ---- a line of output ---- */
 
@@ -86,12 +92,10 @@ static bool read_mapping(reader *r, mapping *m) {
   int c = hex_field(r, &start);
   if (c < 0) return false;
   hex_field(r, &end);
-  while ((c = next_byte(r)) > ' ') {
-  }
+  while ((c = next_byte(r)) > ' ') {}
   hex_field(r, &offset);
   for (int field = 0; field < 2; field++)
-    while ((c = next_byte(r)) > ' ') {
-    }
+    while ((c = next_byte(r)) > ' ') {}
   while (c == ' ') c = next_byte(r);
   size_t n = 0;
   for (; c >= 0 && c != '\n'; c = next_byte(r)) {
@@ -129,9 +133,9 @@ static bool pread_all(int fd, void *buf, size_t size, uint64_t at) {
 }
 
 /* The address, as the file counts them, of what lies at `offset` of it. */
-static bool file_address(int fd, const ElfW(Ehdr) *eh, uint64_t offset, ElfW(Addr) *ret) {
+static bool file_address(int fd, const elf_ehdr *eh, uint64_t offset, elf_addr *ret) {
   for (unsigned i = 0; i < eh->e_phnum; i++) {
-    ElfW(Phdr) ph;
+    elf_phdr ph;
     if (!pread_all(fd, &ph, sizeof ph, eh->e_phoff + (uint64_t)i * sizeof ph)) return false;
     if (ph.p_type == PT_LOAD && offset >= ph.p_offset && offset - ph.p_offset < ph.p_filesz) {
       *ret = ph.p_vaddr + (offset - ph.p_offset);
@@ -142,13 +146,15 @@ static bool file_address(int fd, const ElfW(Ehdr) *eh, uint64_t offset, ElfW(Add
 }
 
 /* The full table if the file still has it, or else the one for the loader. */
-static bool symbol_table(int fd, const ElfW(Ehdr) *eh, ElfW(Shdr) *ret_symbols, uint64_t *ret_strings) {
+static bool symbol_table(int fd, const elf_ehdr *eh, elf_shdr *ret_symbols, uint64_t *ret_strings) {
   bool found = false;
   for (unsigned i = 0; i < eh->e_shnum; i++) {
-    ElfW(Shdr) sh, strings;
+    elf_shdr sh, strings;
     if (!pread_all(fd, &sh, sizeof sh, eh->e_shoff + (uint64_t)i * sizeof sh)) break;
     if (sh.sh_type != SHT_SYMTAB && (sh.sh_type != SHT_DYNSYM || found)) continue;
-    if (!pread_all(fd, &strings, sizeof strings, eh->e_shoff + (uint64_t)sh.sh_link * sizeof strings)) continue;
+    if (!pread_all(fd, &strings, sizeof strings,
+                   eh->e_shoff + (uint64_t)sh.sh_link * sizeof strings))
+      continue;
     *ret_symbols = sh;
     *ret_strings = strings.sh_offset;
     found = true;
@@ -158,8 +164,8 @@ static bool symbol_table(int fd, const ElfW(Ehdr) *eh, ElfW(Shdr) *ret_symbols, 
 }
 
 /* The function that holds addr: its name's place in the file, and where it starts. */
-static bool find_function(int fd, const ElfW(Shdr) *symbols, ElfW(Addr) addr, ElfW(Sym) *ret) {
-  ElfW(Sym) some[32];
+static bool find_function(int fd, const elf_shdr *symbols, elf_addr addr, elf_sym *ret) {
+  elf_sym some[32];
   uint64_t left = symbols->sh_size / sizeof some[0], at = symbols->sh_offset;
   while (left > 0) {
     size_t n = left < 32 ? (size_t)left : 32;
@@ -178,18 +184,18 @@ static bool find_function(int fd, const ElfW(Shdr) *symbols, ElfW(Addr) addr, El
   return false;
 }
 
-/* "name+0x1c", if it can be found. Return addresses lie behind the call, so perhaps behind the function, too: the
- * byte before is looked up. */
+/* "name+0x1c", if it can be found. Return addresses lie behind the call, so perhaps behind the
+ * function, too: the byte before is looked up. */
 static bool put_symbol(out *o, const mapping *m, uintptr_t pc) {
   int fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return false;
-  ElfW(Ehdr) eh;
-  ElfW(Addr) addr;
-  ElfW(Shdr) symbols;
-  ElfW(Sym) sym;
+  elf_ehdr eh;
+  elf_addr addr;
+  elf_shdr symbols;
+  elf_sym sym;
   uint64_t strings = 0;
   bool found = pread_all(fd, &eh, sizeof eh, 0) && memcmp(eh.e_ident, ELFMAG, SELFMAG) == 0 &&
-               eh.e_phentsize == sizeof(ElfW(Phdr)) && eh.e_shentsize == sizeof(ElfW(Shdr)) &&
+               eh.e_phentsize == sizeof(elf_phdr) && eh.e_shentsize == sizeof(elf_shdr) &&
                file_address(fd, &eh, m->offset + (pc - 1 - m->start), &addr) &&
                symbol_table(fd, &eh, &symbols, &strings) && find_function(fd, &symbols, addr, &sym);
   if (found) {

@@ -38,8 +38,8 @@ static int add_tls_size(struct dl_phdr_info *info, size_t size, void *total) {
 static size_t stack_size;
 
 /* glibc takes the program's thread-locals out of the stack that we ask for, and a program may have
- * megabytes of them. Reckoned once: dl_iterate_phdr takes the loader's lock, which must not be waited for
- * later, when somebody may wait for us in a library's constructor. */
+ * megabytes of them. Reckoned once: dl_iterate_phdr takes the loader's lock, which must not be
+ * waited for later, when somebody may wait for us in a library's constructor. */
 static void reckon_stack_size(void) {
   size_t tls = 0;
   dl_iterate_phdr(add_tls_size, &tls);
@@ -113,8 +113,8 @@ static int exit_key_err;
 
 static void at_exit_run(void *p) {
   at_exit *e = p;
-  /* Destructors of other keys may still use golib on this thread: let them go first, by asking for another round
-   * (there are PTHREAD_DESTRUCTOR_ITERATIONS, at least 4). */
+  /* Destructors of other keys may still use golib on this thread: let them go first, by asking for
+   * another round (there are PTHREAD_DESTRUCTOR_ITERATIONS, at least 4). */
   if (!e->waited) {
     e->waited = true;
     if (pthread_setspecific(exit_key, e) == 0) return;
@@ -153,8 +153,8 @@ enum { SANITIZER_THREADS = 1 }; /* ThreadSanitizer's background thread */
 enum { SANITIZER_THREADS = 0 };
 #endif
 
-/* A directory has a link from its parent, one from itself, and one from each directory in it: one a thread.
- * One system call instead of opening and listing. */
+/* A directory has a link from its parent, one from itself, and one from each directory in it: one a
+ * thread. One system call instead of opening and listing. */
 int go_os_thread_count_(void) {
   GO_KEEP_ERRNO_BEGIN();
   struct stat st;

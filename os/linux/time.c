@@ -18,8 +18,8 @@ int64_t go_os_now_(void) {
   return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-/* FUTEX_WAIT_BITSET rather than FUTEX_WAIT: its time-out is a point on the monotonic clock, so that a
- * wait that a signal interrupts goes on without reckoning, and many signals cannot stretch it. */
+/* FUTEX_WAIT_BITSET rather than FUTEX_WAIT: its time-out is a point on the monotonic clock, so that
+ * a wait that a signal interrupts goes on without reckoning, and many signals cannot stretch it. */
 int go_os_futex_wait_(uint32_t *addr, uint32_t val, int64_t ns) {
   GO_KEEP_ERRNO_BEGIN();
   struct timespec until, *timeout = NULL;
@@ -32,7 +32,8 @@ int go_os_futex_wait_(uint32_t *addr, uint32_t val, int64_t ns) {
   }
   long rc;
   for (;;) {
-    rc = syscall(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
+    rc = syscall(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, timeout, NULL,
+                 FUTEX_BITSET_MATCH_ANY);
     if (rc == 0 || errno != EINTR) break;
     (void)go_os_now_(); /* ThreadSanitizer puts a signal's handler off to the next call of libc */
   }
@@ -44,8 +45,8 @@ int go_os_futex_wait_(uint32_t *addr, uint32_t val, int64_t ns) {
 
 void go_os_futex_wake_(uint32_t *addr, int n) {
   GO_KEEP_ERRNO_BEGIN();
-  /* Fails with EFAULT when the memory is gone already, which core's notes may let happen: a waiter that saw the
-   * word change without sleeping may free it before this call is made. */
+  /* Fails with EFAULT when the memory is gone already, which core's notes may let happen: a waiter
+   * that saw the word change without sleeping may free it before this call is made. */
   syscall(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
   GO_KEEP_ERRNO_END();
 }
@@ -54,7 +55,7 @@ uint64_t go_os_random_(void) {
   GO_KEEP_ERRNO_BEGIN();
   uint64_t x;
   if (getrandom(&x, sizeof x, GRND_NONBLOCK) != (ssize_t)sizeof x) {
-    /* Early at boot, or forbidden by a filter. Mix the clock and where we were loaded (splitmix64). */
+    /* Early at boot, or forbidden by a filter. Mix the clock and where we were loaded. */
     x = (uint64_t)go_os_now_() + (uintptr_t)&x + (uintptr_t)go_os_name_;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;

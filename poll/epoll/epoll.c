@@ -1,6 +1,7 @@
 /* poll/epoll/epoll.c: the poller of Linux.
  *
- * Every descriptor is registered once, edge-triggered, for both directions; its events carry core's key.
+ * Every descriptor is registered once, edge-triggered, for both directions; its events carry core's
+ * key.
  *
  * Breaking off a wait takes a flag and an eventfd. The flag is the truth; the eventfd only wakes:
  *
@@ -10,9 +11,10 @@
  *                               3 eventfd reported: flag 1 -> 0? then return; else go on waiting
  *
  * No break is lost: if (1) on the left comes before (1) on the right, the flag is seen there; if
- * after, the write (2) comes during or before the wait and ends it. An event whose flag was consumed already
- * (between 1 and 2 on the left) is ignored. The eventfd is registered edge-triggered: each write is
- * an edge, so it never needs to be read, which saves a system call for each break.
+ * after, the write (2) comes during or before the wait and ends it. An event whose flag was
+ * consumed already (between 1 and 2 on the left) is ignored. The eventfd is registered
+ * edge-triggered: each write is an edge, so it never needs to be read, which saves a system call
+ * for each break.
  */
 #include "core/poll.h"
 
@@ -33,7 +35,8 @@
 #endif
 _Static_assert(sizeof(long) == 8, "struct timespec is taken to be the kernel's 64-bit one");
 
-/* Sanitizers see libc's calls, but not the raw one below: what is registered happens before its events. */
+/* Sanitizers see libc's calls, but not the raw one below: what is registered happens before its
+ * events. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define GO_TSAN_ 1
@@ -74,7 +77,8 @@ static go_a32 break_flag;
 /* ---- set-up ---- */
 
 static long pwait2(struct epoll_event *events, int n, const struct timespec *timeout) {
-  return syscall(SYS_epoll_pwait2, epfd, events, n, timeout, NULL, (size_t)8 /* bytes of a kernel sigset */);
+  return syscall(SYS_epoll_pwait2, epfd, events, n, timeout, NULL,
+                 (size_t)8 /* bytes of a kernel sigset */);
 }
 
 int go_poll_init_(void) {
@@ -87,7 +91,8 @@ int go_poll_init_(void) {
     err = errno;
     go_poll_fini_();
   } else {
-    /* Fails with ENOSYS on an old kernel, with EPERM or ENOSYS under a filter that does not know it. */
+    /* Fails with ENOSYS on an old kernel, with EPERM or ENOSYS under a filter that does not know
+     * it. */
     struct epoll_event none[1];
     has_pwait2 = pwait2(none, 1, &(struct timespec){0, 0}) >= 0;
     go_st_rlx(&break_flag, 0);
@@ -119,8 +124,8 @@ static int wait_once(struct epoll_event *events, int64_t ns) {
   return epoll_wait(epfd, events, EVENTS, ms > INT_MAX ? INT_MAX : (int)ms);
 }
 
-/* An error or a hang-up is for readers and writers alike, who find out what it is by trying; the other side's
- * shutdown is for readers. */
+/* An error or a hang-up is for readers and writers alike, who find out what it is by trying; the
+ * other side's shutdown is for readers. */
 static uint32_t translate(uint32_t e) {
   uint32_t r = 0;
   if (e & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) r |= GO_POLL_IN_;
@@ -131,7 +136,9 @@ static uint32_t translate(uint32_t e) {
 }
 
 /* Most waits find no break: look before writing to a cache line that others want. */
-static bool take_break(void) { return go_ld_rlx(&break_flag) != 0 && go_xchg_ar(&break_flag, 0) != 0; }
+static bool take_break(void) {
+  return go_ld_rlx(&break_flag) != 0 && go_xchg_ar(&break_flag, 0) != 0;
+}
 
 int go_poll_wait_(int64_t ns) {
   const int errno_before = errno;
@@ -153,18 +160,20 @@ int go_poll_wait_(int64_t ns) {
       if (events[i].data.u64 != break_key) {
         go_poll_event_(events[i].data.u64, translate(events[i].events), 0);
         handed_over++;
-      } else if (!look && take_break()) { /* step 3; a mere look leaves the break to the next wait */
-        broken = true;
+      } else if (!look && take_break()) { /* step 3 */
+        broken = true;                    /* a mere look leaves it to the next wait */
       }
     }
     if (n < 0 && errno != EINTR) {
-      static const char text[] = "golib: epoll_wait failed: its descriptor was closed by somebody else\n";
+      static const char text[] =
+          "golib: epoll_wait failed: its descriptor was closed by somebody else\n";
       go_os_write_(STDERR_FILENO, text, sizeof text - 1);
       go_os_abort_();
     }
     if (handed_over > 0 || broken || look || n == 0) break;
-    /* A signal, or the late wake-up of a break that was taken before. The clock is looked at even if nothing is
-     * counted down: ThreadSanitizer puts a signal's handler off to the next call of libc. */
+    /* A signal, or the late wake-up of a break that was taken before. The clock is looked at even
+     * if nothing is counted down: ThreadSanitizer puts a signal's handler off to the next call of
+     * libc. */
     int64_t now = go_os_now_();
     if (ns > 0) {
       ns = until - now;
@@ -176,14 +185,14 @@ int go_poll_wait_(int64_t ns) {
 }
 
 void go_poll_break_(void) {
-  /* An exchange rather than a compare-and-swap: whoever finds the flag set has to publish what it did
-   * before, too, to the wait that takes the flag (take_break), and a failed compare-and-swap publishes nothing. */
+  /* An exchange rather than a compare-and-swap: whoever finds the flag set has to publish what it
+   * did before, too, to the wait that takes the flag (take_break), and a failed compare-and-swap
+   * publishes nothing. */
   if (go_xchg_ar(&break_flag, 1) != 0) return;
   const int errno_before = errno;
   const uint64_t one = 1;
   /* EAGAIN after 2^64 breaks at most. */
-  while (write(break_fd, &one, sizeof one) < 0 && errno == EINTR) {
-  }
+  while (write(break_fd, &one, sizeof one) < 0 && errno == EINTR) {}
   errno = errno_before;
 }
 

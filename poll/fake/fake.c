@@ -1,7 +1,8 @@
 /* poll/fake/fake.c: a poller for tests, which reports what it is told to: see fake.h.
  *
- * Built on core/os.h alone, so it runs wherever core does. All state is under `guard`, a spin lock that is held for
- * a few instructions; a wait sleeps on `changes`, which every call that could end it increments.
+ * Built on core/os.h alone, so it runs wherever core does. All state is under `guard`, a spin lock
+ * that is held for a few instructions; a wait sleeps on `changes`, which every call that could end
+ * it increments.
  */
 #include "poll/fake/fake.h"
 
@@ -9,7 +10,11 @@
 #include "core/os.h"
 #include "core/poll.h"
 
-enum { EPERM_ = 1, EEXIST_ = 17, ENOENT_ = 2 }; /* the same on all systems; only os/ knows errno.h */
+enum {
+  EPERM_ = 1,
+  EEXIST_ = 17,
+  ENOENT_ = 2
+}; /* the same on all systems; only os/ knows errno.h */
 
 typedef struct event {
   uint64_t key;

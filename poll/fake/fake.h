@@ -1,7 +1,8 @@
 /* poll/fake/fake.h: steers the poller that has no kernel behind it.
  *
- * A test decides what becomes ready, and when, and when a break takes effect: that is where schedulers
- * lose wake-ups. Usable from any thread at any time after go_poll_init_; nothing here suspends.
+ * A test decides what becomes ready, and when, and when a break takes effect: that is where
+ * schedulers lose wake-ups. Usable from any thread at any time after go_poll_init_; nothing here
+ * suspends.
  */
 #ifndef GOLIB_POLL_FAKE_FAKE_H_
 #define GOLIB_POLL_FAKE_FAKE_H_
@@ -14,8 +15,8 @@ extern "C" {
 #endif
 
 /* Lets go_poll_wait_ hand over an event, `delay_ns` from now or at once (0). Events come in the
- * order in which they are due; those without delay first, in the order of the calls. Returns false when
- * too many are outstanding (GO_FAKE_EVENTS_). */
+ * order in which they are due; those without delay first, in the order of the calls. Returns false
+ * when too many are outstanding (GO_FAKE_EVENTS_). */
 bool go_fake_poll_event_(uint64_t key, uint32_t events, int64_t result, int64_t delay_ns);
 enum { GO_FAKE_EVENTS_ = 256 };
 
@@ -25,18 +26,19 @@ void go_fake_poll_hold_breaks_(bool hold);
 /* Makes the next go_poll_add_ calls return `code` (0: succeed again). */
 void go_fake_poll_fail_add_(int code);
 
-/* The key that a handle is registered with; false if it is not. Handles are numbers below GO_FAKE_HANDLES_. */
+/* The key that a handle is registered with; false if it is not. Handles are numbers below
+ * GO_FAKE_HANDLES_. */
 bool go_fake_poll_key_(intptr_t handle, uint64_t *ret_key);
 enum { GO_FAKE_HANDLES_ = 1024 };
 
 /* What core has asked for so far. */
 typedef struct go_fake_poll_counts_ {
-  uint32_t looks;     /* go_poll_wait_(0) */
-  uint32_t waits;     /* the others */
-  uint32_t breaks;    /* go_poll_break_ */
-  uint32_t broken;    /* waits that a break ended */
-  uint32_t waiting;   /* threads that are in a wait now: 0 or 1, or core is wrong */
-  int64_t last_ns;    /* the argument of the latest wait */
+  uint32_t looks;   /* go_poll_wait_(0) */
+  uint32_t waits;   /* the others */
+  uint32_t breaks;  /* go_poll_break_ */
+  uint32_t broken;  /* waits that a break ended */
+  uint32_t waiting; /* threads that are in a wait now: 0 or 1, or core is wrong */
+  int64_t last_ns;  /* the argument of the latest wait */
 } go_fake_poll_counts_;
 go_fake_poll_counts_ go_fake_poll_counts_now_(void);
 

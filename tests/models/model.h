@@ -34,11 +34,11 @@ struct search {
 /* Runs with random choices. Finds deep bugs, also those that need several stale values. */
 inline search random(uint64_t runs) { return {rl::sched_random, runs, 0}; }
 /* All runs with so many switches away from a thread that could go on; stops after `runs` of them. */
-inline search bound(unsigned preemptions, uint64_t runs = 1000000) {
+inline search bound(unsigned preemptions, uint64_t runs = 500000) {
   return {rl::sched_bound, runs, preemptions};
 }
 /* All runs; stops after `runs` of them. */
-inline search full(uint64_t runs = 1000000) { return {rl::sched_full, runs, 0}; }
+inline search full(uint64_t runs = 500000) { return {rl::sched_full, runs, 0}; }
 
 static int failures;
 static uint64_t runs_left; /* of the present search */
@@ -78,6 +78,22 @@ rl::test_result_e run(rl::test_params &p, std::ostream &state, bool again) {
   }
 }
 
+/* What led to the failure. */
+template <class T>
+void print_history(rl::test_params &p, rl::ostringstream &state) {
+  rl::ostringstream history;
+  p.initial_state = state.str();
+  p.collect_history = true;
+  p.output_stream = &history;
+  runs_left = 2;
+  (void)run<T>(p, state, true);
+  rl::istringstream lines(history.str());
+  rl::string line;
+  for (int n = 0; n < 400 && std::getline(lines, line); n++) {
+    printf("  %s\n", line.c_str());
+  }
+}
+
 template <class Model>
 outcome simulate(search s, bool show) {
   typedef limited<Model> T;
@@ -88,7 +104,7 @@ outcome simulate(search s, bool show) {
   p.search_type = s.how;
   p.context_bound = s.preemptions;
   p.iteration_count = s.how == rl::sched_random ? s.runs : ~0ull;
-  p.execution_depth_limit = 5000;
+  p.execution_depth_limit = 2000;
   p.progress_stream = &nowhere;
   runs_left = s.runs;
   outcome o;
@@ -99,10 +115,7 @@ outcome simulate(search s, bool show) {
     o.result = rl::test_result_success;
     o.runs--;
   } else if (o.result != rl::test_result_success && show) {
-    p.initial_state = state.str();
-    p.collect_history = true;
-    runs_left = 2;
-    (void)run<T>(p, state, true);
+    print_history<T>(p, state);
   }
   std::chrono::duration<double> t = std::chrono::steady_clock::now() - start;
   o.seconds = t.count();
