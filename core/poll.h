@@ -1,9 +1,9 @@
 /* core/poll.h: what core asks of a network poller.
  *
  * Defined by exactly one of poll/epoll, poll/kqueue, poll/iocp (and poll/fake for tests). It is
- * written in terms of operations, so that readiness backends ("try, wait until ready, try again") and completion
- * backends ("submit, wait until done") both fit: core only waits for, and wakes up, the
- * things that complete.
+ * written in terms of operations, so that readiness backends ("try, wait until ready, try again")
+ * and completion backends ("submit, wait until done") both fit: core only waits for, and wakes up,
+ * the things that complete.
  *
  * One poller a process. go_poll_wait_ is called by one thread at a time (core's `poller` role); the
  * others may be called by any thread at the same time as it.
@@ -20,29 +20,29 @@ int go_poll_init_(void);
 void go_poll_fini_(void);
 
 /* Waits for events for at most `ns` nanoseconds (0: looks only; negative: until one comes or a
- * break), with the resolution of the system's timers, not of milliseconds. Returns how many events it
- * handed over to go_poll_event_, 0 after a time-out or a break. Called on a thread's own stack (g0)
- * without a P when ns != 0. */
+ * break), with the resolution of the system's timers, not of milliseconds. Returns how many events
+ * it handed over to go_poll_event_, 0 after a time-out or a break. Called on a thread's own stack
+ * (g0) without a P when ns != 0. */
 int go_poll_wait_(int64_t ns);
 
-/* Makes the go_poll_wait_ that is going on, or else the next one that would wait, return soon. Calls before that
- * return count once. Any thread, any lock, async-signal-safe. */
+/* Makes the go_poll_wait_ that is going on, or else the next one that would wait, return soon.
+ * Calls before that return count once. Any thread, any lock, async-signal-safe. */
 void go_poll_break_(void);
 
-/* Core's side: called by the backend inside go_poll_wait_, once for each thing that has become ready or
- * done. `key` is what it was registered with. */
+/* Core's side: called by the backend inside go_poll_wait_, once for each thing that has become
+ * ready or done. `key` is what it was registered with. */
 void go_poll_event_(uint64_t key, uint32_t events, int64_t result);
 
-/* Whoever waits to read is woken by IN, whoever waits to write by OUT: errors and hang-ups set both, the other
- * side's shutdown sets IN. ERR and HUP only tell more. */
+/* Whoever waits to read is woken by IN, whoever waits to write by OUT: errors and hang-ups set
+ * both, the other side's shutdown sets IN. ERR and HUP only tell more. */
 enum { GO_POLL_IN_ = 1, GO_POLL_OUT_ = 2, GO_POLL_ERR_ = 4, GO_POLL_HUP_ = 8 };
 
-/* Registers a handle once, for both directions, edge-triggered where that exists; events name `key`, which
- * is not UINT64_MAX. What is ready already is reported as an edge.
- * 0 or a negative code (-EPERM: cannot be polled). */
+/* Registers a handle once, for both directions, edge-triggered where that exists; events name
+ * `key`, which is not UINT64_MAX. What is ready already is reported as an edge. 0 or a negative
+ * code (-EPERM: cannot be polled). */
 int go_poll_add_(intptr_t handle, uint64_t key);
-/* Undoes it, before the handle is closed. Events that are in flight may still come: the key carries a
- * generation, and core drops those that are stale. */
+/* Undoes it, before the handle is closed. Events that are in flight may still come: the key carries
+ * a generation, and core drops those that are stale. */
 int go_poll_del_(intptr_t handle);
 
 extern const char go_poll_name_[];

@@ -59,6 +59,10 @@ void go_p_handoff_(go_p_ *p) {
   if (!work || go_ld_rlx(&GO_S->stopping) != 0) {
     go_p_put_idle_(p);
     go_unlock_(&GO_S->lock);
+    go_idle_look_(); /* for whoever submitted before the P was idle: nobody else looks now */
+    if (go_work_anywhere_()) {
+      go_wake_();
+    }
     return;
   }
   go_m_ *m = get_idle_m();
@@ -210,7 +214,7 @@ static int start_thread(go_m_ *m) {
 static bool must_delegate(void) {
   go_m_ *own = go_m_get_();
   return go_ld_acq(&GO_S->starter_up) != 0 &&
-         (own == NULL || !own->worker || own->locked_g != NULL);
+         (own == NULL || !own->worker || own->locked_g != NULL || own->die);
 }
 
 int go_m_start_(go_p_ *p, bool spinning) {

@@ -127,7 +127,7 @@ static inline bool go_fresh_put_(go_runq_ *q, void *g, bool solo) {
     go_st_rel(&q->fresh, go_fresh_word_(w, go_fresh_head_(w), t + 1));
     return true;
   }
-  while (!go_cas_ar(&q->fresh, &w, go_fresh_word_(w, go_fresh_head_(w), t + 1))) {
+  while (!go_cas_sc(&q->fresh, &w, go_fresh_word_(w, go_fresh_head_(w), t + 1))) {
   }
   return true;
 }

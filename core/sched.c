@@ -220,6 +220,9 @@ void go_ready_(go_m_ *m, go_g_ *g) {
   go_g_ *old = go_next_put_(&p->q, g, p->solo);
   if (old != NULL) {
     ring_put(p, old);
+    if (!p->solo) {
+      go_idle_look_(); /* the ring's tail is a plain store */
+    }
   }
   if (!p->solo) {
     go_wake_();
@@ -330,6 +333,9 @@ static __attribute__((noinline)) void wake_slow(void) {
     go_p_put_idle_(p);
     p = NULL;
   }
+  if (p == NULL) { /* under the lock: when another P becomes idle, nobody may still be seen to spin */
+    (void)go_idle_end_(&GO_S->idle);
+  }
   go_unlock_(&GO_S->lock);
   if (m != NULL) {
     m->spinning = true;
@@ -337,11 +343,8 @@ static __attribute__((noinline)) void wake_slow(void) {
     go_note_wake_(&m->note);
   } else if (p != NULL) {
     (void)go_m_start_(p, true);
-  } else {
-    (void)go_idle_end_(&GO_S->idle);
-    if (poke) {
-      go_poll_break_();
-    }
+  } else if (poke) {
+    go_poll_break_();
   }
 }
 
@@ -371,6 +374,10 @@ static go_g_ *global_get(go_p_ *p, uint32_t max) {
     go_g_ *next = rest->link;
     ring_put(p, rest);
     rest = next;
+  }
+  if (n > 1 && !p->solo) { /* between the queues they could not be seen, and an M may have given up */
+    go_idle_look_();
+    go_wake_();
   }
   return first;
 }
@@ -523,7 +530,7 @@ static go_g_ *find_local(go_m_ *m, go_p_ *p) {
   return g != NULL ? g : global_get(p, GO_RUNQ_CAP_ / 2);
 }
 
-static bool work_anywhere(void) {
+bool go_work_anywhere_(void) {
   if (go_ld_sc(&GO_S->q.n) != 0) {
     return true;
   }
@@ -563,7 +570,7 @@ static bool give_p_back(go_m_ *m) {
     (void)go_idle_end_(&GO_S->idle);
   }
   go_idle_look_(); /* also for an M that did not spin */
-  if (work_anywhere() && acquire_idle(m)) {
+  if (go_work_anywhere_() && acquire_idle(m)) {
     if (was_spinning) {
       m->spinning = true;
       go_idle_begin_(&GO_S->idle);

@@ -160,6 +160,8 @@ void go_p_acquire_(go_m_ *m, go_p_ *p);
 go_p_ *go_p_release_(go_m_ *m);
 /* Gives p to an M if there is work for it, else makes it idle. */
 void go_p_handoff_(go_p_ *p);
+/* Whether anything is in any queue. Exact after go_idle_look_: see core/idle.h. */
+bool go_work_anywhere_(void);
 /* Puts n goroutines, linked by g->link, at the global queue's tail. */
 void go_global_put_(go_g_ *first, go_g_ *last, uint32_t n);
 /* Puts them there and wakes somebody. */

@@ -527,6 +527,7 @@ TEST_F(Handler, MayPanicItself) {
 }
 
 TEST_F(Handler, ManyAtOnce) {
+  go_set_panic_handler([](const go_panic_info *) { g_handled.n++; });
   RunGo([] {
     Procs procs(4);
     go_wg wg{};

@@ -466,27 +466,6 @@ TEST(Fairness, BlockingCallsOnEveryP) {
   });
 }
 
-// A blocking call that nobody announced holds up its own goroutine only (docs: retake).
-TEST(Fairness, BlockedThreadDoesNotFreezeItsP) {
-  RunGo([] {
-    Procs procs(1);
-    int fds[2];
-    EXPECT_EQ(pipe(fds), 0);
-    go_wg wg{};
-    SPAWN_WG(&wg, [&] {
-      char b = 0;
-      EXPECT_EQ(read(fds[0], &b, 1), 1);
-      EXPECT_EQ(b, 'x');
-    });
-    Settle();
-    // The reader sits in read(), with the only P; we run nevertheless, and let it go.
-    EXPECT_EQ(write(fds[1], "x", 1), 1);
-    go_wg_wait(&wg);
-    close(fds[0]);
-    close(fds[1]);
-  });
-}
-
 // ---- Counting.
 
 TEST(Count, LiveGoroutines) {

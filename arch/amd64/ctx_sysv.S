@@ -31,9 +31,9 @@
  * called it. Where both were suspended by the same call instruction, which is the rule (core has
  * one park function), the processor's return predictor guesses the right address. An indirect jump
  * (`pop rcx; jmp *rcx`) would leave the predictor with one address too many, so that every return
- * after it is predicted wrongly. One way on a 2.6 GHz Xeon: 2.7 ns by `ret`, 10.7 ns by a jump where
- * both sides run the same code; 11 ns by either where the function that both call was called from
- * different places. Loading the control words without comparing: 4.2 ns at best, 50 at worst.
+ * after it is predicted wrongly. One way on a 2.6 GHz Xeon: 2.7 ns by `ret`, 10.7 ns by a jump
+ * where both sides run the same code; 11 ns by either where the function that both call was called
+ * from different places. Loading the control words without comparing: 4.2 ns at best, 50 at worst.
  *
  * Shadow stacks (SHSTK) are not supported, and the property note below does not claim them: the
  * linker then leaves the mark off the whole program.

@@ -31,25 +31,29 @@ using model::holds;
 using model::random;
 
 enum bugs {
-  NO_FENCE = 1,    /* core/idle.h */
-  WEAK_LOADS = 2,  /* core/idle.h */
-  END_FIRST = 3,   /* stops spinning before it makes its P idle */
-  END_LATE = 4,    /* a waker that finds no idle P takes back its claim to spin after unlocking */
-  HANDOFF = 5,     /* a P goes idle without a look round */
-  ONLY_ONE = 6,    /* the last spinner that finds work wakes nobody */
+  NO_FENCE = 1,      /* core/idle.h */
+  WEAK_LOADS = 2,    /* core/idle.h */
+  LOOK_FIRST = 3,    /* the second look comes before the end of spinning */
+  END_LATE = 4,      /* a waker that finds no idle P takes back its claim to spin after unlocking */
+  HANDOFF = 5,       /* a P goes idle without a look round */
+  ONLY_ONE = 6,      /* the last spinner that finds work wakes nobody */
   ONLY_SPINNERS = 7, /* an M that did not spin goes to sleep without a second look */
+  RING = 8,          /* no fence between what moves into the ring and the look for idle Ps */
+  BATCH = 9,         /* what came with the first out of the global queue is not announced */
 };
 
 enum { NOBODY = -1 };
 
-/* Ps [0, Queues) are held for ever by those who submit; their queues are the ones that matter. Ms [0, Ms) hold a P each;
- * then there are Spares, not started yet. */
-template <int Queues, int Ms, int Spares>
+/* Ps [0, Busy) are held for ever by those who submit. Ms [0, Ms) hold a P each; then there are Spares, not started yet.
+ * The queues of the latter's Ps matter only where there are batches. */
+template <int Busy, int Ms, int Spares, bool Batches = false>
 struct sched {
+  enum { Queues = Busy + (Batches ? Ms : 0) };
   struct m_ {
     int id;
     bool spinning; /* own; handed over with the note, like p */
     int p;
+    bool shy;
     model::event note, finish;
   };
 
@@ -60,7 +64,7 @@ struct sched {
   m_ m[Ms + Spares];
   work all[3];
   /* Under lock. */
-  rl::var<int> idle_p[Ms + Queues], nidle_p;
+  rl::var<int> idle_p[Ms], nidle_p;
   rl::var<int> idle_m[Ms + Spares], nidle_m;
   rl::var<int> started;
   /* The end of the model. */
@@ -83,8 +87,8 @@ struct sched {
     }
     for (int i = 0; i < Ms + Spares; i++) {
       m[i].id = i;
-      m[i].spinning = false;
-      m[i].p = i < Ms ? Queues + i : NOBODY;
+      m[i].spinning = m[i].shy = false;
+      m[i].p = i < Ms ? Busy + i : NOBODY;
     }
     nidle_p($) = 0;
     nidle_m($) = 0;
@@ -203,9 +207,6 @@ struct sched {
   }
   bool give_p_back(m_ &me) {
     bool was_spinning = me.spinning;
-    if (was_spinning && planted == END_FIRST) {
-      (void)go_idle_end_(&idle);
-    }
     go_lock_(&lock);
     if (go_ld_rlx(&q.n) != 0) {
       go_unlock_(&lock);
@@ -214,16 +215,18 @@ struct sched {
     go_p_put_idle_(me.p);
     me.p = NOBODY;
     go_unlock_(&lock);
+    bool work = planted == LOOK_FIRST && work_anywhere();
     if (was_spinning) {
       me.spinning = false;
-      if (planted != END_FIRST) {
-        (void)go_idle_end_(&idle);
-      }
+      (void)go_idle_end_(&idle);
     }
-    if (!was_spinning && planted == ONLY_SPINNERS) {
-      return false;
+    if (planted == LOOK_FIRST || (!was_spinning && planted == ONLY_SPINNERS)) {
+      return work && acquire_idle(me);
     }
-    go_idle_look_(); /* also for an M that did not spin */
+    return second_look(me, was_spinning);
+  }
+  bool second_look(m_ &me, bool was_spinning) {
+    go_idle_look_();
     if (work_anywhere() && acquire_idle(me)) {
       if (was_spinning) {
         me.spinning = true;
@@ -233,15 +236,33 @@ struct sched {
     }
     return false;
   }
-  /* May or may not spin: how many others do is a matter of taste. */
-  void *find(m_ &me) {
+  void ring_put(int p, void *g) { assert(go_ring_put_(&runq[p], g)); }
+  void *global_get(int p, uint32_t max) {
     uint32_t n;
-    void *g = go_globq_get_(&q, &lock, 1, 1, &n);
+    void *first = go_globq_get_(&q, &lock, 1, max, &n);
+    void *rest = n > 1 ? go_globq_link_(first) : NULL;
+    for (uint32_t i = 1; i < n; i++) {
+      void *next = i + 1 < n ? go_globq_link_(rest) : NULL;
+      ring_put(p, rest);
+      rest = next;
+    }
+    if (n > 1 && planted != BATCH) { /* for a moment they could not be seen */
+      go_idle_look_();
+      go_wake_();
+    }
+    return first;
+  }
+  void *find(m_ &me) {
+    void *g = Batches ? go_ring_get_(&runq[me.p], false) : NULL;
+    if (g == NULL) {
+      g = global_get(me.p, Batches ? 2 : 1);
+    }
     if (g != NULL) {
       return g;
     }
     if (!me.spinning) {
-      if (rl::rand(2) == 0) {
+      if (!me.shy && rl::rand(2) == 0) { /* how many others spin decides: may be so, may be not */
+        me.shy = true;
         return NULL;
       }
       me.spinning = true;
@@ -307,16 +328,21 @@ struct sched {
       (void)give_p_back(me);
     }
   }
-  void ready(int p, int i) { /* its predecessor goes into the ring, but there is none */
+  void go_ready_(int p, int i) {
     void *old = go_next_put_(&runq[p], &all[i], false);
-    assert(old == NULL || go_ring_put_(&runq[p], old));
+    if (old != NULL) {
+      ring_put(p, old);
+      if (planted != RING) {
+        go_idle_look_();
+      }
+    }
     go_wake_();
   }
   void spawn(int p, int i) {
     assert(go_fresh_put_(&runq[p], &all[i], false));
     go_wake_();
   }
-  void inject(int i) {
+  void go_inject_(int i) {
     go_globq_put_(&q, &lock, &all[i], &all[i], 1);
     go_wake_();
   }
@@ -333,11 +359,11 @@ struct one : rl::test_suite<one<How>, 3> {
     if (i > 0) {
       s.m_loop((int)i - 1);
     } else if (How == READY) {
-      s.ready(0, 0);
+      s.go_ready_(0, 0);
     } else if (How == SPAWN) {
       s.spawn(0, 0);
     } else {
-      s.inject(0);
+      s.go_inject_(0);
     }
   }
 };
@@ -351,8 +377,22 @@ struct burst : rl::test_suite<burst, 4> {
       s.m_loop((int)i - 1);
       return;
     }
-    s.ready(0, 0);
-    s.ready(0, 1);
+    s.go_ready_(0, 0);
+    s.go_ready_(0, 1);
+  }
+};
+
+/* The same from outside: one M may take both, and the other's first look comes meanwhile. */
+struct batch : rl::test_suite<batch, 4> {
+  sched<1, 2, 1, true> s;
+  void before() { s.init(2); }
+  void thread(unsigned i) {
+    if (i > 0) {
+      s.m_loop((int)i - 1);
+      return;
+    }
+    s.go_inject_(0);
+    s.go_inject_(1);
   }
 };
 
@@ -364,10 +404,31 @@ struct two : rl::test_suite<two, 5> {
     if (i > 1) {
       s.m_loop((int)i - 2);
     } else if (i == 1) {
-      s.ready(1, 1);
+      s.go_ready_(1, 1);
     } else {
       s.spawn(0, 0);
     }
+  }
+};
+
+/* M 0 has made its P idle and is about to look again; may take it back under the nose of one who wants to wake. */
+struct in_vain : rl::test_suite<in_vain, 4> {
+  sched<2, 2, 0> s;
+  void before() {
+    s.init(2);
+    s.go_p_put_idle_(s.m[0].p);
+    s.m[0].p = NOBODY;
+  }
+  void thread(unsigned i) {
+    if (i < 2) {
+      s.go_ready_((int)i, (int)i);
+      return;
+    }
+    sched<2, 2, 0>::m_ &me = s.m[i - 2];
+    if (i == 2) {
+      (void)s.second_look(me, false);
+    }
+    s.m_loop((int)i - 2);
   }
 };
 
@@ -378,7 +439,7 @@ struct handoff : rl::test_suite<handoff, 3> {
   void thread(unsigned i) {
     switch (i) {
       case 0:
-        s.ready(0, 0);
+        s.go_ready_(0, 0);
         break;
       case 1:
         s.go_p_handoff_(1);
@@ -393,20 +454,24 @@ struct handoff : rl::test_suite<handoff, 3> {
 
 int main() {
   holds<one<READY>>("one is readied", bound(3));
-  holds<one<READY>>("one is readied", random(200000));
+  holds<one<READY>>("one is readied", random(150000));
   holds<one<SPAWN>>("one is spawned", bound(3));
-  holds<one<SPAWN>>("one is spawned", random(200000));
+  holds<one<SPAWN>>("one is spawned", random(150000));
   holds<one<INJECT>>("one from outside", bound(3));
-  holds<one<INJECT>>("one from outside", random(200000));
-  holds<burst>("two at once", random(200000));
-  holds<two>("two submitters", random(200000));
-  holds<handoff>("hand-off", random(200000));
+  holds<one<INJECT>>("one from outside", random(150000));
+  holds<burst>("two at once", random(150000));
+  holds<batch>("two from outside", random(150000));
+  holds<two>("two submitters", random(150000));
+  holds<in_vain>("woken in vain", bound(2));
+  holds<handoff>("hand-off", random(150000));
   finds<one<READY>>(planted, NO_FENCE, "looks again without a fence", random(100000));
   finds<one<READY>>(planted, WEAK_LOADS, "the submitter looks too early", random(100000));
-  finds<one<READY>>(planted, END_FIRST, "stops spinning before its P is idle", random(100000));
-  finds<two>(planted, END_LATE, "a waker in vain keeps others from waking", random(1000000));
+  finds<one<READY>>(planted, LOOK_FIRST, "looks again before it stops spinning", random(100000));
+  finds<in_vain>(planted, END_LATE, "a waker in vain keeps others from waking", bound(2));
   finds<handoff>(planted, HANDOFF, "hands off a P without a look round", random(100000));
   finds<burst>(planted, ONLY_ONE, "the last spinner wakes nobody", random(100000));
   finds<one<READY>>(planted, ONLY_SPINNERS, "an M that did not spin looks once", random(100000));
+  finds<burst>(planted, RING, "what moves into the ring may be seen too late", random(100000));
+  finds<batch>(planted, BATCH, "what comes out in a batch is not announced", random(100000));
   return model::finish();
 }
