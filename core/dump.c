@@ -107,8 +107,11 @@ static _Noreturn void overflow(go_g_ *g, void *context) {
   }
   go_out_str_(&o, "\n");
   go_out_flush_(&o);
-  int n = go_os_fault_backtrace_(context, go_stack_low_(g->stack_class, g->stack_top), g->stack_top,
-                                 pcs, 64);
+  void *pc, *sp, *fp;
+  go_os_fault_regs_(context, &pc, &sp, &fp);
+  pcs[0] = pc;
+  int n = 1 + go_arch_backtrace_fp_(fp, go_stack_low_(g->stack_class, g->stack_top),
+                                    go_stack_high_(g->stack_class, g->stack_top), pcs + 1, 63);
   go_os_symbols_(2, pcs, n);
   go_os_abort_();
 }

@@ -29,6 +29,9 @@ void go_os_thread_join_(go_os_thread_ *t);
 void go_os_thread_detach_(go_os_thread_ *t);
 /* Names the calling thread for debuggers and ps; at most 15 bytes are kept. */
 void go_os_thread_name_(const char *name);
+/* Has the system wake the calling thread as exactly as it can, where it would else gather wake-ups to save
+ * power (Linux: a timer slack of 50 us). */
+void go_os_thread_exact_(void);
 /* Lets other threads run. Any lock. */
 void go_os_yield_(void);
 /* Calls fn(arg) when the calling thread ends (not the process). At most once a thread. 0 or -ENOMEM. */
@@ -89,10 +92,6 @@ int go_os_on_fault_(bool (*fn)(void *addr, void *context));
  * pointer tells whose stack overflowed when a frame jumped past the guard; the frame pointer is for
  * go_arch_backtrace_fp_. Async-signal-safe. */
 void go_os_fault_regs_(const void *context, void **ret_pc, void **ret_sp, void **ret_fp);
-/* Return addresses of the computation that a fault interrupted, innermost first, by frame pointers within
- * [lo, hi) of its stack, starting with the faulting instruction. `context` is what fn above got. Returns how many of
- * at most n. Async-signal-safe. */
-int go_os_fault_backtrace_(void *context, const void *lo, const void *hi, void **ret_pcs, int n);
 /* Undoes go_os_on_fault_ if nobody has replaced our handler since. */
 void go_os_off_fault_(void);
 /* Gives the calling thread an alternate stack for faults (*ret, to hand to the twin), unless it

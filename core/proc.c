@@ -129,6 +129,7 @@ static void m_main(void *arg) {
   go_m_ *m = arg;
   go_m_set_(m);
   go_os_thread_name_("golib");
+  go_os_thread_exact_(); /* it will keep time for all */
   (void)go_os_fault_stack_(&m->fault_stack); /* without one an overflow is a plain crash */
   if (m->next_p != NULL) {
     go_p_acquire_(m, m->next_p);

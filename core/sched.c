@@ -242,6 +242,9 @@ go_m_ *go_yield_m_(go_m_ *m) {
     take_over(m, next);
     m->prev = g;
     ring_put(p, g);
+    if (!p->solo) { /* while it was in no queue, a spinner may have given up */
+      go_wake_();
+    }
     m = switch_to(m, g, next, false);
     go_after_switch_(m);
     return m;

@@ -294,10 +294,11 @@ int go_stack_trim_(uint32_t max) {
       return none ? GO_TRIM_DONE_ : GO_TRIM_LATER_;
     }
     go_unlock_(&d->lock);
+    char *lows[64];
     for (uint32_t i = 0; i < n; i++) {
-      char *low = go_stack_low_(cls, out[i]);
-      go_os_decommit_(low, (size_t)(out[i] - low)); /* guards stay */
+      lows[i] = go_stack_low_(cls, out[i]);
     }
+    go_os_decommit_all_(lows, n, class_size(cls)); /* guards stay */
     go_lock_(&d->lock);
     for (uint32_t i = 0; i < n; i++) {
       d->cold.v[d->cold.n++] = out[i];

@@ -83,7 +83,7 @@ static bool take_guarded(go_mutex *mu, bool was_woken) {
   uint32_t clear = (uint32_t)GUARD | (was_woken ? WOKEN : 0u) | (mu->head_ == NULL ? WAITERS : 0u);
   uint32_t s = go_ld_rlx(word(mu));
   while (!(s & LOCKED)) { /* and so not STARVING */
-    if (go_cas_acq(word(mu), &s, (s & ~clear) | LOCKED)) {
+    if (go_cas_ar(word(mu), &s, (s & ~clear) | LOCKED)) {
       return true;
     }
   }

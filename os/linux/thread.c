@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,6 +96,12 @@ void go_os_thread_name_(const char *name) {
   text[sizeof text - 1] = 0;
   GO_KEEP_ERRNO_BEGIN();
   pthread_setname_np(pthread_self(), text);
+  GO_KEEP_ERRNO_END();
+}
+
+void go_os_thread_exact_(void) {
+  GO_KEEP_ERRNO_BEGIN();
+  prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul);
   GO_KEEP_ERRNO_END();
 }
 

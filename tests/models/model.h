@@ -25,6 +25,8 @@
 
 namespace model {
 
+/* A type for each scheduler, so that a model is compiled for those only that search it. */
+template <template <rl::thread_id_t> class Scheduler>
 struct search {
   rl::scheduler_type_e how;
   uint64_t runs; /* at most */
@@ -32,13 +34,15 @@ struct search {
 };
 
 /* Runs with random choices. Finds deep bugs, also those that need several stale values. */
-inline search random(uint64_t runs) { return {rl::sched_random, runs, 0}; }
+inline search<rl::random_scheduler> random(uint64_t runs) { return {rl::sched_random, runs, 0}; }
 /* All runs with so many switches away from a thread that could go on; stops after `runs` of them. */
-inline search bound(unsigned preemptions, uint64_t runs = 500000) {
+inline search<rl::context_bound_scheduler> bound(unsigned preemptions, uint64_t runs = 500000) {
   return {rl::sched_bound, runs, preemptions};
 }
 /* All runs; stops after `runs` of them. */
-inline search full(uint64_t runs = 500000) { return {rl::sched_full, runs, 0}; }
+inline search<rl::full_search_scheduler> full(uint64_t runs = 500000) {
+  return {rl::sched_full, runs, 0};
+}
 
 static int failures;
 static uint64_t runs_left; /* of the present search */
@@ -66,27 +70,15 @@ struct outcome {
   double seconds;
 };
 
-template <class T>
-rl::test_result_e run(rl::test_params &p, std::ostream &state, bool again) {
-  switch (p.search_type) {
-    case rl::sched_random:
-      return rl::run_test<T, rl::random_scheduler<T::params::thread_count>>(p, state, again);
-    case rl::sched_bound:
-      return rl::run_test<T, rl::context_bound_scheduler<T::params::thread_count>>(p, state, again);
-    default:
-      return rl::run_test<T, rl::full_search_scheduler<T::params::thread_count>>(p, state, again);
-  }
-}
-
 /* What led to the failure. */
-template <class T>
+template <class T, class Scheduler>
 void print_history(rl::test_params &p, rl::ostringstream &state) {
   rl::ostringstream history;
   p.initial_state = state.str();
   p.collect_history = true;
   p.output_stream = &history;
   runs_left = 2;
-  (void)run<T>(p, state, true);
+  (void)rl::run_test<T, Scheduler>(p, state, true);
   rl::istringstream lines(history.str());
   rl::string line;
   for (int n = 0; n < 400 && std::getline(lines, line); n++) {
@@ -94,9 +86,10 @@ void print_history(rl::test_params &p, rl::ostringstream &state) {
   }
 }
 
-template <class Model>
-outcome simulate(search s, bool show) {
+template <class Model, template <rl::thread_id_t> class S>
+outcome simulate(search<S> s, bool show) {
   typedef limited<Model> T;
+  typedef S<T::params::thread_count> Scheduler;
   auto start = std::chrono::steady_clock::now();
   std::ostream nowhere(nullptr);
   rl::ostringstream state;
@@ -108,21 +101,22 @@ outcome simulate(search s, bool show) {
   p.progress_stream = &nowhere;
   runs_left = s.runs;
   outcome o;
-  o.result = run<T>(p, state, false);
+  o.result = rl::run_test<T, Scheduler>(p, state, false);
   o.runs = p.stop_iteration;
   o.all = s.how != rl::sched_random && o.result == rl::test_result_success;
   if (o.result == rl::test_result_until_condition_hit) {
     o.result = rl::test_result_success;
     o.runs--;
   } else if (o.result != rl::test_result_success && show) {
-    print_history<T>(p, state);
+    print_history<T, Scheduler>(p, state);
   }
   std::chrono::duration<double> t = std::chrono::steady_clock::now() - start;
   o.seconds = t.count();
   return o;
 }
 
-inline const char *text(search s) {
+template <class Search>
+const char *text(const Search &s) {
   static char t[40];
   snprintf(t, sizeof t, s.how == rl::sched_random  ? "random"
                         : s.how == rl::sched_bound ? "%u preemptions"
@@ -131,8 +125,8 @@ inline const char *text(search s) {
   return t;
 }
 
-template <class Model>
-void holds(const char *name, search s) {
+template <class Model, class Search>
+void holds(const char *name, Search s) {
   outcome o = simulate<Model>(s, true);
   bool ok = o.result == rl::test_result_success;
   printf("%s %s: %s, %llu runs%s, %.1f s%s%s\n", ok ? "ok  " : "FAIL", name, text(s),
@@ -143,8 +137,8 @@ void holds(const char *name, search s) {
 }
 
 /* planted: what the macro of the header stands for; bug: its value meanwhile. */
-template <class Model>
-void finds(int &planted, int bug, const char *name, search s) {
+template <class Model, class Search>
+void finds(int &planted, int bug, const char *name, Search s) {
   planted = bug;
   outcome o = simulate<Model>(s, false);
   planted = 0;
