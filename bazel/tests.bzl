@@ -149,7 +149,7 @@ def golib_model(name, srcs, size = "medium", deps = [], copts = [], **kwargs):
         name = name,
         size = size,
         srcs = srcs,
-        copts = ["-std=c++17", "-DGO_RELACY=1", "-O2"] + _RELACY + GOLIB_WARNINGS + _C11_IN_CXX + copts,
+        copts = ["-std=c++17", "-DGO_RELACY=1", "-O1"] + _RELACY + GOLIB_WARNINGS + _C11_IN_CXX + copts,
         linkstatic = True,
         tags = ["relacy"],
         target_compatible_with = select({

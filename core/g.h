@@ -134,14 +134,14 @@ struct go_tm_ {
 
 typedef struct go_tm_entry_ {
   int64_t when;
-  go_tm_ *tm;
+  go_tm_ *tm; /* or a sleeping goroutine, tagged */
 } go_tm_entry_;
 
 /* A P's timers: a 4-ary heap. */
 typedef struct go_tm_heap_ {
   go_a32 lock;
   uint32_t n, cap;
-  go_tm_entry_ *e; /* malloced */
+  go_tm_entry_ *e; /* see go_tm_heap_free_ */
   go_a64 first;    /* when e[0] fires, INT64_MAX: none. Stored under lock, read by anybody */
 } go_tm_heap_;
 

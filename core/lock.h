@@ -15,6 +15,10 @@
 
 #include "core/atomic.h"
 
+#if !defined(GO_LOCK_BUG_)
+#define GO_LOCK_BUG_ 0
+#endif
+
 #define GO_LIKELY_(x) __builtin_expect(!!(x), 1)
 #define GO_UNLIKELY_(x) __builtin_expect(!!(x), 0)
 
@@ -44,11 +48,17 @@ static inline bool go_trylock_(go_a32 *l) {
 
 /* The caller holds it: nobody else writes the word. */
 static inline void go_unlock_(go_a32 *l) {
-  go_st_rel(l, go_ld_rlx(l) + 1);
+  uint32_t v = GO_LOCK_BUG_ == 1 ? go_ld_rlx(l) - 1 : go_ld_rlx(l) + 1;
+  if (GO_LOCK_BUG_ == 2) {
+    go_st_rlx(l, v);
+  } else {
+    go_st_rel(l, v);
+  }
 }
 
-/* Optimistic reading: v = go_read_begin_(l); read with acquire loads; go_read_same_(l, v) tells
- * whether there was a moment at which all that was read was so. */
+/* Optimistic reading: v = go_read_begin_(l); read with acquire loads what holders of the lock store with
+ * release; go_read_same_(l, v) tells whether there was a moment at which all that was read was so.
+ * tests/models/lock_model_test.cc checks it. */
 static inline uint32_t go_read_begin_(go_a32 *l) {
   return go_ld_acq(l);
 }

@@ -384,7 +384,7 @@ static uint32_t default_stack(const go_config *cfg, bool *ret_fixed) {
 
 static void release_all(void) {
   for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) {
-    free(GO_S->all_p[i]->tm.e);
+    go_tm_heap_free_(&GO_S->all_p[i]->tm);
     free(GO_S->all_p[i]);
   }
   go_spawn_fini_();

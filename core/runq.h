@@ -91,6 +91,12 @@ static inline void *go_ring_get_(go_runq_ *q, bool solo) {
   }
 }
 
+/* What go_ring_get_ would return after `skip` others, or NULL: a hint, for prefetching. Owner only. */
+static inline void *go_ring_peek_(go_runq_ *q, uint32_t skip) {
+  uint32_t h = go_ld_rlx(&q->head) + skip;
+  return (int32_t)(go_ld_rlx(&q->tail) - h) > 0 ? go_ld_rlx(&q->ring[h % GO_RUNQ_CAP_]) : NULL;
+}
+
 /* Takes the older half of the ring into out (room for GO_RUNQ_CAP_/2). Owner (for overflow) and
  * thieves. Returns how many. */
 static inline uint32_t go_ring_steal_(go_runq_ *q, void **out) {

@@ -129,6 +129,19 @@ static __attribute__((noinline)) go_g_ *pick_fresh(go_p_ *p) {
   return go_fresh_get_(&p->q, p->solo);
 }
 
+/* A goroutine that has waited long is cold: its G, its stack, and the page-table entry of that. Fetch the G of
+ * the one after next, and the stack of the next, whose G was fetched before. */
+static inline void prefetch(go_p_ *p) {
+  go_g_ *next = go_ring_peek_(&p->q, 0);
+  if (next != NULL) {
+    __builtin_prefetch(next->ctx.sp);
+    go_g_ *after = go_ring_peek_(&p->q, 1);
+    if (after != NULL) {
+      __builtin_prefetch(after);
+    }
+  }
+}
+
 /* The next goroutine of this P; NULL: let g0 decide. */
 static inline go_g_ *pick(go_m_ *m, go_p_ *p) {
   if (GO_UNLIKELY_(--p->ticks < 0 || m->locked_g != NULL)) {
@@ -140,8 +153,8 @@ static inline go_g_ *pick(go_m_ *m, go_p_ *p) {
     if (GO_UNLIKELY_((++p->turn & 7) == 0)) {
       g = pick_fresh(p);
     }
-    if (g == NULL) {
-      g = go_ring_get_(&p->q, solo);
+    if (g == NULL && (g = go_ring_get_(&p->q, solo)) != NULL) {
+      prefetch(p);
     }
     if (g == NULL) {
       g = go_fresh_get_(&p->q, solo);

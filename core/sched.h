@@ -82,6 +82,9 @@ int go_wait_done_(go_ctx *ctx, uint8_t reason);
 
 /* Adds a timer to the P of m (plain threads: to some P). fn runs at or after tm->when. 0 or GO_ENOMEM. */
 int go_tm_add_(go_m_ *m, go_tm_ *tm);
+/* Readies g, which has called go_prepark_, at or after `when`: nothing else does. 0 or GO_ENOMEM. */
+int go_tm_sleep_(go_m_ *m, go_g_ *g, int64_t when);
+void go_tm_heap_free_(go_tm_heap_ *h);
 /* Takes it out: true when it was still waiting; false when fn has run, runs, or is about to. */
 bool go_tm_del_(go_tm_ *tm);
 /* Runs what is due in p's heap at `now`. The caller holds a P. Returns whether anything ran. */

@@ -49,6 +49,19 @@ static int sleep_thread(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
   return woken ? go_cancel_err_(ctx) : 0;
 }
 
+/* Nothing but the clock ends it. */
+static int sleep_plain(go_m_ *m, int64_t until, uint8_t reason) {
+  go_g_ *g = m->cur;
+  go_prepark_(m, reason);
+  int r = until == GO_FOREVER ? 0 : go_tm_sleep_(m, g, until);
+  if (r != 0) {
+    go_set_state_(g, GO_G_RUNNING_);
+    return r;
+  }
+  (void)go_park_(m);
+  return 0;
+}
+
 static int sleep_g(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
   bool forever = until == GO_FOREVER;
   go_g_ *g = m->cur;
@@ -66,9 +79,6 @@ static int sleep_g(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
     return r;
   }
   (void)go_park_(m);
-  if (ctx == NULL) {
-    return 0;
-  }
   bool cancelled = g->claimed_by == &w;
   go_cancel_del_(ctx, &w);
   if (cancelled && !forever) {
@@ -79,7 +89,10 @@ static int sleep_g(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
 
 static int sleep_until(go_ctx *ctx, int64_t until, uint8_t reason) {
   go_m_ *m = go_enter_();
-  return m->p == NULL ? sleep_thread(m, ctx, until, reason) : sleep_g(m, ctx, until, reason);
+  if (m->p == NULL) {
+    return sleep_thread(m, ctx, until, reason);
+  }
+  return ctx == NULL ? sleep_plain(m, until, reason) : sleep_g(m, ctx, until, reason);
 }
 
 int go_sleep(go_ctx *ctx, go_nsec d) {

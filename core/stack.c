@@ -81,9 +81,12 @@ char *go_stack_low_(uint32_t cls, char *top) { return top - class_size(cls); }
 char *go_stack_high_(uint32_t cls, char *top) { return top - guard_size(cls); }
 
 char *go_stack_start_(uint32_t cls, char *top) {
-  /* Multiplying spreads neighbours; up to 15 lines of 64 bytes, well within the first page. */
-  uint32_t slot = (uint32_t)((uintptr_t)top >> GO_STACK_CLASS_MIN_) * 2654435761u;
-  return go_stack_high_(cls, top) - (size_t)(slot >> 28) * GO_CACHE_LINE_;
+  uint32_t slot = (uint32_t)((uintptr_t)top >> cls) * 2654435761u; /* spreads neighbours */
+  size_t lines = slot >> 27;                                       /* 0 to 31: within half a page */
+  size_t step = class_size(cls) >> 11; /* 32 KiB at the default size; nothing for small stacks */
+  step = step > 32768 ? 32768 : step & ~(go_os_page_() - 1);
+  size_t pages = (slot >> 22 & 31) * step;
+  return go_stack_high_(cls, top) - pages - lines * GO_CACHE_LINE_;
 }
 
 /* ---- reserving ---- */

@@ -52,8 +52,9 @@ char *go_stack_get_(uint32_t cls);
 /* Puts one back. */
 void go_stack_put_(uint32_t cls, char *top);
 
-/* The highest address that a goroutine uses on this stack: tops are staggered within the page, so that
- * a thousand parked goroutines do not compete for one set of the cache. 16-byte aligned. */
+/* The highest address that a goroutine uses on this stack. Starts are staggered within the page, so that a thousand
+ * parked goroutines do not compete for one set of the cache; and, on large stacks, by pages, so that the
+ * page-table entries do not either (slots are multiples of 2 MiB apart). 16-byte aligned. */
 char *go_stack_start_(uint32_t cls, char *top);
 /* The slot's usable addresses: [low, high). */
 char *go_stack_low_(uint32_t cls, char *top);

@@ -21,6 +21,11 @@
 
 _Static_assert(sizeof(go_mutex) == 24, "part of the ABI");
 
+/* What is planted here must be found by tests/models/mutex_model_test.cc, which compiles this file. */
+#if !defined(GO_MUTEX_BUG_)
+#define GO_MUTEX_BUG_ 0
+#endif
+
 enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8, GUARD = 16 };
 
 #define STARVES_AFTER GO_MS
@@ -112,14 +117,14 @@ static __attribute__((noinline)) int lock_slow(go_ctx *ctx, go_mutex *mu) {
   go_sync_wait_ w = {.g = m->cur, .multi = ctx != NULL, .since = go_os_now_()};
   for (bool woken = false;; woken = true) {
     guard(mu);
-    if (take_guarded(mu, woken)) {
+    if (GO_MUTEX_BUG_ != 4 && take_guarded(mu, woken)) {
       return 0;
     }
     w.seq = go_claim_open_(w.g);
     go_prepark_(m, GO_WAIT_MUTEX_);
     go_sync_put_(list_of(mu), &w, woken); /* who has waited already stays in front */
     bool starves = woken && go_os_now_() - w.since > STARVES_AFTER;
-    unguard(mu, WAITERS | (starves ? STARVING : 0u), woken ? WOKEN : 0u);
+    unguard(mu, WAITERS | (starves ? STARVING : 0u), woken && GO_MUTEX_BUG_ != 2 ? WOKEN : 0u);
     if (!go_sync_park_(m, ctx, &w)) {
       return give_up(ctx, mu, &w);
     }
@@ -156,7 +161,11 @@ static go_g_ *hand_over_or_wake(go_mutex *mu, bool *ret_handed) {
     w->handed = true; /* LOCKED stays set */
     unguard(mu, 0, none);
   } else {
-    unguard(mu, w != NULL ? WOKEN : 0u, (uint32_t)LOCKED | none | (w == NULL ? STARVING : 0u));
+    uint32_t clear = none | (w == NULL ? STARVING : 0u);
+    unguard(mu, w != NULL ? WOKEN : 0u, GO_MUTEX_BUG_ == 1 ? clear : clear | LOCKED);
+    if (GO_MUTEX_BUG_ == 1) {
+      (void)go_and_ar(word(mu), ~(uint32_t)LOCKED);
+    }
   }
   return g;
 }
@@ -180,6 +189,9 @@ static __attribute__((noinline)) void unlock_slow(go_mutex *mu) {
 
 void go_mutex_unlock(go_mutex *mu) {
   uint32_t locked = LOCKED;
+  if (GO_MUTEX_BUG_ == 3 && go_cas_rlx(word(mu), &locked, 0u)) {
+    return;
+  }
   if (!GO_LIKELY_(go_cas_rel(word(mu), &locked, 0u))) { /* pairs with lock_fast */
     unlock_slow(mu);
   }

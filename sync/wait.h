@@ -24,7 +24,7 @@ typedef struct go_sync_list_ {
 } go_sync_list_;
 
 static inline void go_sync_put_(go_sync_list_ l, go_sync_wait_ *w, bool front) {
-  go_sync_wait_ *head = *l.head, *tail = *l.tail;
+  go_sync_wait_ *head = (go_sync_wait_ *)*l.head, *tail = (go_sync_wait_ *)*l.tail;
   w->listed = true;
   w->prev = front ? NULL : tail;
   w->next = front ? head : NULL;
@@ -59,7 +59,7 @@ static inline void go_sync_del_(go_sync_list_ l, go_sync_wait_ *w) {
 
 /* Takes out the first whose wait is still open, claimed. NULL: none. */
 static inline go_sync_wait_ *go_sync_get_(go_sync_list_ l) {
-  for (go_sync_wait_ *w; (w = *l.head) != NULL;) {
+  for (go_sync_wait_ *w; (w = (go_sync_wait_ *)*l.head) != NULL;) {
     go_sync_del_(l, w);
     if (!w->multi || go_claim_(w->g, w->seq)) {
       if (w->multi) {

@@ -95,7 +95,7 @@ int go_wg_wait_ctx(go_ctx *ctx, go_wg *wg) {
   return go_wg_count_(go_ld_acq(word(wg))) != 0 ? wait_slow(ctx, wg) : 0;
 }
 
-static void done(void *wg) { go_wg_done(wg); }
+static void done(void *wg) { go_wg_done((go_wg *)wg); }
 
 int go_wg_spawn_site_(const char *site, struct go_wg *wg, void (*fn)(void *), const void *args,
                       size_t size) {

@@ -11,9 +11,9 @@ class event {
  public:
   event() { s_.init(false, 0, 1, $); }
   ~event() { s_.deinit($); }
-  void post() {
+  bool post() { /* false: it was posted already */
     unsigned before;
-    s_.post(1, before, $);
+    return s_.post(1, before, $);
   }
   void wait() { s_.wait(false, false, $); }
 
