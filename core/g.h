@@ -245,6 +245,7 @@ typedef struct go_sched_ {
   go_a64 nborn, ndied; /* those started without a P */
   go_os_thread_ starter; /* starts threads for Ms whose own state a user may have changed */
   go_a32 starter_up; /* 1: it exists. Stored under procs_lock */
+  go_a32 starter_quit; /* set when no M is left */
   go_note_ starter_note;
   go_m_ *to_start;   /* for the starter, linked by link */
   go_m_ *dead_m;     /* workers whose threads have ended, to be joined */

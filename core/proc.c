@@ -163,16 +163,16 @@ static void reap(void) {
   }
 }
 
-/* Takes back what go_m_start_ cannot use. */
+/* Takes back what go_m_start_ cannot use: at once, so that nobody sees the P idle and us still looking for work. */
 static void give_back(go_p_ *p, bool spinning) {
+  go_lock_(&GO_S->lock);
   if (p != NULL) {
-    go_lock_(&GO_S->lock);
     go_p_put_idle_(p);
-    go_unlock_(&GO_S->lock);
   }
   if (spinning) {
     (void)go_idle_end_(&GO_S->idle);
   }
+  go_unlock_(&GO_S->lock);
 }
 
 /* sched.lock taken inside. false: there are as many as there may be. */
@@ -244,7 +244,8 @@ int go_m_start_(go_p_ *p, bool spinning) {
 static void starter_main(void *arg) {
   (void)arg;
   go_os_thread_name_("golib-starter");
-  while (go_ld_acq(&GO_S->stopping) == 0) {
+  /* Ms that end while the scheduler stops may still ask for others: stay until the last has gone. */
+  while (go_ld_acq(&GO_S->starter_quit) == 0) {
     (void)go_note_sleep_(&GO_S->starter_note, -1);
     go_note_clear_(&GO_S->starter_note); /* before looking: a later wake-up is not lost */
     go_fence_sc();
@@ -274,7 +275,8 @@ void go_starter_start_(void) {
 
 static void starter_stop(void) {
   if (go_ld_acq(&GO_S->starter_up) != 0) {
-    go_note_wake_(&GO_S->starter_note); /* after stopping was set */
+    go_st_rel(&GO_S->starter_quit, 1u);
+    go_note_wake_(&GO_S->starter_note);
     go_os_thread_join_(&GO_S->starter);
   }
 }

@@ -129,15 +129,15 @@ static __attribute__((noinline)) go_g_ *pick_fresh(go_p_ *p) {
   return go_fresh_get_(&p->q, p->solo);
 }
 
-/* A goroutine that has waited long is cold: its G, its stack, and the page-table entry of that. Fetch the G of
- * the one after next, and the stack of the next, whose G was fetched before. */
+/* A goroutine that has waited long is cold: its G, its stack, and the page-table entry of that. Fetch Gs some turns
+ * ahead, and stacks, whose Gs have come by then, a turn ahead. */
 static inline void prefetch(go_p_ *p) {
-  go_g_ *next = go_ring_peek_(&p->q, 0);
-  if (next != NULL) {
-    __builtin_prefetch(next->ctx.sp);
-    go_g_ *after = go_ring_peek_(&p->q, 1);
-    if (after != NULL) {
-      __builtin_prefetch(after);
+  go_g_ *soon = go_ring_peek_(&p->q, 1);
+  if (soon != NULL) {
+    __builtin_prefetch(soon->ctx.sp);
+    go_g_ *later = go_ring_peek_(&p->q, 5);
+    if (later != NULL) {
+      __builtin_prefetch(later);
     }
   }
 }

@@ -121,7 +121,7 @@ struct batches : rl::test_suite<batches, 4> {
 int main() {
   holds<small>("one at a time", full());
   holds<batches>("batches", bound(2));
-  holds<batches>("batches", random(300000));
+  holds<batches>("batches", random(200000));
   finds<batches>(planted, 1, "putting without the lock", random(100000));
   finds<batches>(planted, 2, "the share is computed before locking", random(100000));
   return model::finish();

@@ -40,6 +40,8 @@ enum bugs {
   ONLY_SPINNERS = 7, /* an M that did not spin goes to sleep without a second look */
   RING = 8,          /* no fence between what moves into the ring and the look for idle Ps */
   BATCH = 9,         /* what came with the first out of the global queue is not announced */
+  YIELD = 10,        /* who yields queues up without a look for idle Ps */
+  YIELD_RING = 11,   /* or without a fence before it */
 };
 
 enum { NOBODY = -1 };
@@ -69,6 +71,7 @@ struct sched {
   rl::var<int> started;
   /* The end of the model. */
   rl::atomic<int> begun, over;
+  model::event finish; /* of what runs on P 0 */
   int total;
 
   void init(int n) {
@@ -302,12 +305,13 @@ struct sched {
       each.note.post();
       each.finish.post();
     }
+    finish.post();
   }
-  void run(m_ &me) {
+  void run(model::event &until) {
     if (begun.fetch_add(1, rl::mo_acq_rel, $) + 1 == total) {
       end();
     }
-    me.finish.wait();
+    until.wait();
   }
   void m_loop(int id) {
     m_ &me = m[id];
@@ -322,7 +326,7 @@ struct sched {
       void *g = find(me);
       if (g != NULL) {
         found_work(me);
-        run(me);
+        run(me.finish);
         return;
       }
       (void)give_p_back(me);
@@ -341,6 +345,21 @@ struct sched {
   void spawn(int p, int i) {
     assert(go_fresh_put_(&runq[p], &all[i], false));
     go_wake_();
+  }
+  /* Goroutine i, which ran on p, lets the next one run. */
+  void go_yield_m_(int p, int i) {
+    if (go_next_get_(&runq[p], false) == NULL) {
+      end(); /* somebody else runs it: nothing to see */
+      return;
+    }
+    ring_put(p, &all[i]);
+    if (planted != YIELD && planted != YIELD_RING) {
+      go_idle_look_();
+    }
+    if (planted != YIELD) {
+      go_wake_();
+    }
+    run(finish);
   }
   void go_inject_(int i) {
     go_globq_put_(&q, &lock, &all[i], &all[i], 1);
@@ -432,6 +451,22 @@ struct in_vain : rl::test_suite<in_vain, 4> {
   }
 };
 
+/* One goroutine makes way for another; for a moment the queue is empty. */
+struct yield : rl::test_suite<yield, 3> {
+  sched<1, 1, 1> s;
+  void before() {
+    s.init(2);
+    (void)go_next_put_(&s.runq[0], &s.all[0], false);
+  }
+  void thread(unsigned i) {
+    if (i > 0) {
+      s.m_loop((int)i - 1);
+    } else {
+      s.go_yield_m_(0, 1);
+    }
+  }
+};
+
 /* M 0 leaves its P to others, because its goroutine is wired to it and sleeps. */
 struct handoff : rl::test_suite<handoff, 3> {
   sched<1, 1, 1> s;
@@ -454,24 +489,28 @@ struct handoff : rl::test_suite<handoff, 3> {
 
 int main() {
   holds<one<READY>>("one is readied", bound(3));
-  holds<one<READY>>("one is readied", random(150000));
-  holds<one<SPAWN>>("one is spawned", bound(3));
-  holds<one<SPAWN>>("one is spawned", random(150000));
-  holds<one<INJECT>>("one from outside", bound(3));
-  holds<one<INJECT>>("one from outside", random(150000));
-  holds<burst>("two at once", random(150000));
-  holds<batch>("two from outside", random(150000));
-  holds<two>("two submitters", random(150000));
-  holds<in_vain>("woken in vain", bound(2));
-  holds<handoff>("hand-off", random(150000));
+  holds<one<READY>>("one is readied", random(50000));
+  holds<one<SPAWN>>("one is spawned", bound(2));
+  holds<one<SPAWN>>("one is spawned", random(50000));
+  holds<one<INJECT>>("one from outside", bound(2));
+  holds<one<INJECT>>("one from outside", random(50000));
+  holds<burst>("two at once", random(100000));
+  holds<batch>("two from outside", random(100000));
+  holds<two>("two submitters", random(100000));
+  holds<in_vain>("woken in vain", bound(2, 100000));
+  holds<yield>("yield", bound(3));
+  holds<yield>("yield", random(50000));
+  holds<handoff>("hand-off", random(50000));
   finds<one<READY>>(planted, NO_FENCE, "looks again without a fence", random(100000));
   finds<one<READY>>(planted, WEAK_LOADS, "the submitter looks too early", random(100000));
   finds<one<READY>>(planted, LOOK_FIRST, "looks again before it stops spinning", random(100000));
-  finds<in_vain>(planted, END_LATE, "a waker in vain keeps others from waking", bound(2));
+  finds<in_vain>(planted, END_LATE, "a waker in vain keeps others from waking", bound(2, 300000));
   finds<handoff>(planted, HANDOFF, "hands off a P without a look round", random(100000));
   finds<burst>(planted, ONLY_ONE, "the last spinner wakes nobody", random(100000));
   finds<one<READY>>(planted, ONLY_SPINNERS, "an M that did not spin looks once", random(100000));
   finds<burst>(planted, RING, "what moves into the ring may be seen too late", random(100000));
   finds<batch>(planted, BATCH, "what comes out in a batch is not announced", random(100000));
+  finds<yield>(planted, YIELD, "who yields queues up unseen", random(100000));
+  finds<yield>(planted, YIELD_RING, "who yields may be seen too late", random(100000));
   return model::finish();
 }

@@ -123,9 +123,9 @@ int main() {
   holds<exclusion<3, 1>>("three", bound(4));
   holds<exclusion<3, 2>>("three, twice each", random(150000));
   holds<pair>("two fields", full());
-  holds<pair>("two fields", random(300000));
+  holds<pair>("two fields", random(200000));
   holds<channels>("two channels", full());
-  holds<channels>("two channels", random(300000));
+  holds<channels>("two channels", random(200000));
   finds<pair>(planted, NO_VERSION, "unlocking brings the old word back", random(100000));
   finds<exclusion<3, 1>>(planted, NO_RELEASE, "unlocking publishes nothing", random(100000));
   finds<channels>(planted, WEAK_FIELDS, "fields are read before the lock's word is seen", random(100000));

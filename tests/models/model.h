@@ -4,7 +4,7 @@
  * many times, each time with another interleaving and other stale values for relaxed loads, and
  * looks for failed assertions, data races on rl::var, deadlocks, and use of freed memory.
  *
- *   holds<Model>("name", random(200000));   every run must be right
+ *   holds<Model>("name", random(200000));   every run must be right; so many runs
  *   holds<Model>("name", bound(2));         every run with at most two preemptions, exhaustively
  *   finds<Model>(planted, 1, "what", random(200000));  with bug 1 planted, some run must go wrong
  *
@@ -33,15 +33,24 @@ struct search {
   unsigned preemptions;
 };
 
+/* Numbers of runs are for 2 seconds of $GOLIB_STRESS_SECONDS: more of them for a long night. */
+inline uint64_t scaled(uint64_t runs) {
+  const char *s = getenv("GOLIB_STRESS_SECONDS");
+  uint64_t seconds = s != NULL ? strtoull(s, NULL, 10) : 2;
+  return seconds > 2 ? runs / 2 * seconds : runs;
+}
+
 /* Runs with random choices. Finds deep bugs, also those that need several stale values. */
-inline search<rl::random_scheduler> random(uint64_t runs) { return {rl::sched_random, runs, 0}; }
+inline search<rl::random_scheduler> random(uint64_t runs) {
+  return {rl::sched_random, scaled(runs), 0};
+}
 /* All runs with so many switches away from a thread that could go on; stops after `runs` of them. */
-inline search<rl::context_bound_scheduler> bound(unsigned preemptions, uint64_t runs = 500000) {
-  return {rl::sched_bound, runs, preemptions};
+inline search<rl::context_bound_scheduler> bound(unsigned preemptions, uint64_t runs = 200000) {
+  return {rl::sched_bound, scaled(runs), preemptions};
 }
 /* All runs; stops after `runs` of them. */
-inline search<rl::full_search_scheduler> full(uint64_t runs = 500000) {
-  return {rl::sched_full, runs, 0};
+inline search<rl::full_search_scheduler> full(uint64_t runs = 200000) {
+  return {rl::sched_full, scaled(runs), 0};
 }
 
 static int failures;

@@ -3,6 +3,7 @@
 
 static int planted;
 #define GO_NOTE_BUG_ planted
+#include "core/lock.h"
 #include "core/note.h"
 
 /* The futex of the model that runs now; set anew in each run. */
@@ -82,16 +83,50 @@ struct again : rl::test_suite<again, 2> {
   }
 };
 
+/* A list with a note: many wake, one sleeps until it has got all (the starter of threads, core/proc.c). */
+struct many : rl::test_suite<many, 3> {
+  with_kernel k;
+  go_a32 lock;
+  rl::var<int> listed; /* under lock */
+  go_note_ n;
+
+  void before() {
+    go_st_rlx(&lock, 0u);
+    listed($) = 0;
+    go_note_clear_(&n);
+  }
+  void thread(unsigned i) {
+    if (i > 0) {
+      go_lock_(&lock);
+      listed($) = listed($) + 1;
+      go_unlock_(&lock);
+      go_note_wake_(&n);
+      return;
+    }
+    for (int got = 0; got < 2;) {
+      assert(go_note_sleep_(&n, -1));
+      go_note_clear_(&n); /* before looking: a later wake-up is not lost */
+      go_lock_(&lock);
+      got += listed($);
+      listed($) = 0;
+      go_unlock_(&lock);
+    }
+  }
+};
+
 } /* namespace */
 
 int main() {
   holds<once>("one sleep", full());
-  holds<once>("one sleep", random(500000));
+  holds<once>("one sleep", random(200000));
   finds<once>(planted, 1, "the waker loads, then stores", random(100000));
   finds<once>(planted, 2, "the sleeper overwrites the wake-up", random(100000));
   finds<once>(planted, 3, "waking publishes nothing", random(100000));
 
   holds<again>("time-outs and rounds", bound(3));
-  holds<again>("time-outs and rounds", random(500000));
+  holds<again>("time-outs and rounds", random(200000));
+
+  holds<many>("many wake one", bound(3));
+  holds<many>("many wake one", random(200000));
   return model::finish();
 }

@@ -304,26 +304,26 @@ int main() {
   holds<small_ring>("ring, small", full());
   holds<ring<2>>("ring, one thief", bound(5));
   holds<ring<3>>("ring, two thieves", bound(2));
-  holds<ring<3>>("ring, two thieves", random(500000));
+  holds<ring<3>>("ring, two thieves", random(200000));
   finds<ring<3>>(planted, 1, "the owner takes without compare-and-swap", random(100000));
   finds<ring<3>>(planted, 5, "a slot is not published", random(100000));
 
   holds<small_fresh>("fresh, small", full());
   holds<fresh<2>>("fresh, one thief", bound(6));
   holds<fresh<3>>("fresh, two thieves", bound(3));
-  holds<fresh<3>>("fresh, two thieves", random(500000));
+  holds<fresh<3>>("fresh, two thieves", random(200000));
   finds<small_fresh>(planted, 2, "the word has no version", full());
   finds<fresh<3>>(planted, 2, "the word has no version", random(100000));
 
   holds<next>("next", bound(4));
-  holds<next>("next", random(500000));
+  holds<next>("next", random(200000));
   finds<next>(planted, 3, "next is taken by a load and a store", random(100000));
 
   holds<never_empty>("never empty", bound(6));
-  holds<never_empty>("never empty", random(500000));
+  holds<never_empty>("never empty", random(200000));
   finds<never_empty>(planted, 4, "each part is looked at once", random(100000));
 
   holds<mixed>("all parts", bound(3));
-  holds<mixed>("all parts", random(500000));
+  holds<mixed>("all parts", random(200000));
   return model::finish();
 }

@@ -108,12 +108,12 @@ int main() {
   holds<done_and_wait<1, 1, false>>("one and one", full());
   holds<done_and_wait<2, 1, false>>("two and one", bound(3));
   holds<done_and_wait<2, 2, false>>("two and two", bound(2));
-  holds<done_and_wait<2, 2, false>>("two and two", random(300000));
+  holds<done_and_wait<2, 2, false>>("two and two", random(150000));
   holds<done_and_wait<1, 1, true>>("cancelled, one and one", bound(4));
-  holds<done_and_wait<1, 2, true>>("cancelled, one and two", random(300000));
-  holds<done_and_wait<2, 2, true>>("cancelled, two and two", random(300000));
+  holds<done_and_wait<1, 2, true>>("cancelled, one and two", random(150000));
+  holds<done_and_wait<2, 2, true>>("cancelled, two and two", random(150000));
   holds<rounds>("used again", bound(3));
-  holds<rounds>("used again", random(300000));
+  holds<rounds>("used again", random(150000));
   finds<rounds>(planted, 1, "the waiters' bit stays when the counter gets to 0", random(100000));
   finds<done_and_wait<1, 1, true>>(planted, 2, "the waiters' bit stays when the waiter gives up",
                                    random(100000));
