@@ -229,6 +229,7 @@ typedef struct go_sched_ {
   go_m_ *idle_m;
   go_m_ *all_m;      /* workers, for joining */
   uint32_t nm;       /* workers that exist */
+  bool want_m;       /* a thread could not be started for a P: the next M that would sleep looks again */
   uint32_t max_m;
   go_a32 stopping;   /* go_shutdown: Ms end instead of sleeping */
 

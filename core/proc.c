@@ -163,16 +163,26 @@ static void reap(void) {
   }
 }
 
-/* Takes back what go_m_start_ cannot use: at once, so that nobody sees the P idle and us still looking for work. */
+/* No M could be started for p: an M that has fallen asleep meanwhile takes it, or the next that would. In one
+ * critical section, so that nobody sees the P idle and us still looking for work. */
 static void give_back(go_p_ *p, bool spinning) {
   go_lock_(&GO_S->lock);
-  if (p != NULL) {
-    go_p_put_idle_(p);
-  }
-  if (spinning) {
-    (void)go_idle_end_(&GO_S->idle);
+  go_m_ *m = p != NULL ? get_idle_m() : NULL;
+  if (m == NULL) {
+    if (p != NULL) {
+      go_p_put_idle_(p);
+      GO_S->want_m = true;
+    }
+    if (spinning) {
+      (void)go_idle_end_(&GO_S->idle);
+    }
   }
   go_unlock_(&GO_S->lock);
+  if (m != NULL) {
+    m->spinning = spinning;
+    m->next_p = p;
+    go_note_wake_(&m->note);
+  }
 }
 
 /* sched.lock taken inside. false: there are as many as there may be. */

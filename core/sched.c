@@ -242,6 +242,36 @@ void go_ready_(go_m_ *m, go_g_ *g) {
   }
 }
 
+static inline bool nothing_local(go_p_ *p) {
+  return go_ld_rlx(&p->q.next) == NULL && go_ring_peek_(&p->q, 0) == NULL &&
+         go_fresh_len_(go_ld_rlx(&p->q.fresh)) == 0;
+}
+
+/* Queues up first and picks then: so it is in some queue whenever another M looks, and the locked instruction
+ * of the pick orders it before the look for idle Ps. It may pick itself. */
+static go_m_ *yield_local(go_m_ *m, go_p_ *p, go_g_ *g) {
+  if (go_ring_peek_(&p->q, 0) == NULL) {
+    p->turn |= 7; /* alone in the ring: those that have not run yet come first */
+  }
+  go_set_state_(g, GO_G_RUNNABLE_);
+  ring_put(p, g);
+  go_g_ *next = pick(m, p);
+  if (next == g) {
+    go_set_state_(g, GO_G_RUNNING_);
+    return m;
+  }
+  if (!p->solo) {
+    go_wake_();
+  }
+  if (next != NULL) {
+    take_over(m, next);
+  }
+  m->prev = g;
+  m = switch_to(m, g, next, false);
+  go_after_switch_(m);
+  return m;
+}
+
 go_m_ *go_yield_m_(go_m_ *m) {
   go_g_ *g = m->cur;
   go_p_ *p = m->p;
@@ -249,25 +279,17 @@ go_m_ *go_yield_m_(go_m_ *m) {
     go_os_yield_();
     return m;
   }
-  go_g_ *next = pick(m, p);
-  if (next != NULL) {
-    go_set_state_(g, GO_G_RUNNABLE_);
-    take_over(m, next);
-    m->prev = g;
-    ring_put(p, g);
-    if (!p->solo) { /* while it was in no queue, a spinner may have given up */
-      go_wake_();
+  if (GO_LIKELY_(p->ticks > 0 && m->locked_g == NULL)) {
+    if (nothing_local(p)) { /* the look round finds what is elsewhere */
+      p->ticks--;
+      return m;
     }
-    m = switch_to(m, g, next, false);
-    go_after_switch_(m);
-    return m;
-  }
-  if (p->ticks >= 0 && m->locked_g == NULL && m->handoff == NULL) {
-    return m; /* nothing else here; the look round finds what is elsewhere */
+    return yield_local(m, p, g);
   }
   go_set_state_(g, GO_G_RUNNABLE_);
+  p->ticks = 0;
   m->prev = g;
-  m->requeue = g;
+  m->requeue = g; /* from g0, where it may go to the global queue */
   m = switch_to(m, g, NULL, false);
   go_after_switch_(m);
   return m;
@@ -421,6 +443,10 @@ static go_g_ *look_round(go_m_ *m, go_p_ *p) {
     go_g_ *next = go_next_get_(&p->q, p->solo);
     if (next != NULL) {
       ring_put(p, next);
+      if (!p->solo) { /* it was in no queue for a moment */
+        go_idle_look_();
+        go_wake_();
+      }
     }
     void *oldest; /* the ring is first now; those that have never run wait behind it, but not for ever */
     if (go_fresh_steal_(&p->q, &oldest, 1) == 1) {
@@ -671,8 +697,11 @@ static __attribute__((noinline)) go_m_ *park_thread(go_m_ *m) {
 /* Sleeps until somebody gives m a P. */
 static void sleep_m(go_m_ *m) {
   go_lock_(&GO_S->lock);
-  if (go_ld_rlx(&GO_S->stopping) != 0) {
+  go_p_ *p = GO_S->want_m ? go_p_get_idle_() : NULL;
+  GO_S->want_m = false;
+  if (go_ld_rlx(&GO_S->stopping) != 0 || p != NULL) {
     go_unlock_(&GO_S->lock);
+    m->p = p;
     return;
   }
   go_note_clear_(&m->note);

@@ -1,4 +1,5 @@
-// What waits for ever on channels, and what is said of it: nil channels, and channels whose last reference went.
+// What waits for ever on channels, and what is said of it: nil channels, and channels whose last
+// reference went.
 
 #include <golib/golib.h>
 
@@ -20,7 +21,8 @@ void Block(F f) {
   g_after++;
 }
 
-// Go: test/chan/select3.go: nil channels block for ever both ways, in every form, and so does an empty select.
+// Go: test/chan/select3.go: nil channels block for ever both ways, in every form, and so does an
+// empty select.
 TEST(NilChannel, BlocksForEver) {
   ChildResult r = RunChild([] {
     return go_main(
@@ -157,8 +159,8 @@ TEST(ChannelLeak, SilentWithoutWaiters) {
   EXPECT_EQ(r.err, "");
 }
 
-// A select's cases with a negative count or none of the known directions are the caller's bug: no memory is
-// touched beyond the array.
+// A select's cases with a negative count or none of the known directions are the caller's bug: no
+// memory is touched beyond the array.
 TEST(SelectMisuse, TooManyCases) {
   ChildResult r = RunChild([] {
     return go_main(

@@ -82,8 +82,8 @@ TEST(Programs, SieveBuffered) {
   RunGo([] { Sieve(8, Rounds(3000)); });
 }
 
-// ---- Go: test/chan/sieve2.go: the composites come from a merge of one goroutine's multiples for each
-// prime; what is missing is prime.
+// ---- Go: test/chan/sieve2.go: the composites come from a merge of one goroutine's multiples for
+// each prime; what is missing is prime.
 TEST(Programs, SieveByMerging) {
   RunGo([] {
     constexpr int kLimit = 1000;
@@ -122,9 +122,9 @@ TEST(Programs, SieveByMerging) {
   });
 }
 
-// ---- Go: test/chan/powser1.go, powser2.go: power series as networks of goroutines that work on demand.
-// After M. D. McIlroy, "Squinting at power series". Every series is a goroutine that answers a
-// request with its next coefficient; some networks have loops.
+// ---- Go: test/chan/powser1.go, powser2.go: power series as networks of goroutines that work on
+// demand. After M. D. McIlroy, "Squinting at power series". Every series is a goroutine that
+// answers a request with its next coefficient; some networks have loops.
 
 struct Rat {
   int64_t num, den;
@@ -191,8 +191,8 @@ class SeriesWorld {
     });
   }
 
-  // Two series with the coefficients of f, each read at its own pace. While f is asked for the next one, the other
-  // side is still served what is known: loops of series need that.
+  // Two series with the coefficients of f, each read at its own pace. While f is asked for the
+  // next one, the other side is still served what is known: loops of series need that.
   std::pair<Series, Series> Split(Series f) {
     Series out[2];
     SPAWN_WG(&wg_, [f, a = out[0], b = out[1], quit = quit_] {
@@ -213,7 +213,8 @@ class SeriesWorld {
         }
         Unit u{};
         Rat v{0, 1};
-        go_case k[] = {RecvCase(a.req), RecvCase(b.req), SendCase(f.req, &u), RecvCase(f.dat, &v), RecvCase(quit)};
+        go_case k[] = {RecvCase(a.req), RecvCase(b.req), SendCase(f.req, &u), RecvCase(f.dat, &v),
+                       RecvCase(quit)};
         if (wants[0]) k[0].ch = nullptr;
         if (wants[1]) k[1].ch = nullptr;
         if (asked || !starved) k[2].ch = nullptr;
@@ -270,9 +271,7 @@ class SeriesWorld {
       return true;
     });
   }
-  Series Integrate(Rat constant, Series f) {
-    return Make(IntegrateStep(constant, f));
-  }
+  Series Integrate(Rat constant, Series f) { return Make(IntegrateStep(constant, f)); }
   Series Mul(Series f, Series g) { return Make(MulStep(f, g)); }
   // 1/f, by f * r = 1: r_n = -(sum of f_k r_{n-k}) / f_0.
   Series Invert(Series f) {
@@ -319,7 +318,8 @@ class SeriesWorld {
     for (size_t i = 0; i < coefficients.size(); i++) {
       Rat v{0, 1};
       EXPECT_TRUE(f.Get(quit_, &v));
-      EXPECT_TRUE(v == coefficients[i]) << what << " x^" << i << ": " << v << " instead of " << coefficients[i];
+      EXPECT_TRUE(v == coefficients[i])
+          << what << " x^" << i << ": " << v << " instead of " << coefficients[i];
     }
   }
 
@@ -364,8 +364,10 @@ TEST(Programs, PowerSeries) {
       w.Expect("sum", w.Add(w.Ones(), w.Scale(Rat{-3, 1}, w.Ones())), {{-2, 1}, {-2, 1}, {-2, 1}});
       w.Expect("1 + x/(1-x)", w.Shift(Rat{5, 1}, w.Ones()), {{5, 1}, {1, 1}, {1, 1}});
       w.Expect("derivative", w.Derive(w.Ones()), {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}});
-      w.Expect("-log(1-x)", w.Integrate(Rat{0, 1}, w.Ones()), {{0, 1}, {1, 1}, {1, 2}, {1, 3}, {1, 4}});
-      w.Expect("square", w.Mul(w.Ones(), w.Ones()), {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}});
+      w.Expect("-log(1-x)", w.Integrate(Rat{0, 1}, w.Ones()),
+               {{0, 1}, {1, 1}, {1, 2}, {1, 3}, {1, 4}});
+      w.Expect("square", w.Mul(w.Ones(), w.Ones()),
+               {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}});
       w.Expect("1-x", w.Invert(w.Ones()), {{1, 1}, {-1, 1}, {0, 1}, {0, 1}, {0, 1}});
       Series x = w.Shift(Rat{0, 1}, w.Make([](int n, Rat *v) {
         *v = Rat{n == 0 ? 1 : 0, 1};
@@ -378,8 +380,9 @@ TEST(Programs, PowerSeries) {
       // exp(x/(1-x)): the numbers of sets of lists, over n!.
       w.Expect("exp(x/(1-x))", w.Exp(w.Shift(Rat{0, 1}, w.Ones())),
                {{1, 1}, {1, 1}, {3, 2}, {13, 6}, {73, 24}, {167, 40}, {4051, 720}});
-      w.Expect("tan x", w.Tan(),
-               {{0, 1}, {1, 1}, {0, 1}, {1, 3}, {0, 1}, {2, 15}, {0, 1}, {17, 315}, {0, 1}, {62, 2835}});
+      w.Expect(
+          "tan x", w.Tan(),
+          {{0, 1}, {1, 1}, {0, 1}, {1, 3}, {0, 1}, {2, 15}, {0, 1}, {17, 315}, {0, 1}, {62, 2835}});
     }
   });
 }

@@ -25,7 +25,8 @@ struct Item {
   uint64_t n() const { return word[0] & ((1ull << 40) - 1); }
 };
 
-// kSenders send until the time is over; receivers check; closing ends it. Some are plain threads if asked.
+// kSenders send until the time is over; receivers check; closing ends it. Some are plain threads
+// if asked.
 template <size_t Words>
 void Mpmc(size_t cap, bool with_threads) {
   constexpr size_t kSenders = 6, kReceivers = 5;
@@ -137,8 +138,8 @@ TEST(ChanStress, ShortLives) {
   });
 }
 
-// Senders and receivers of all kinds when the channel is closed under them: a send either panics or its
-// element is received.
+// Senders and receivers of all kinds when the channel is closed under them: a send either panics
+// or its element is received.
 TEST(ChanStress, ClosedUnderUse) {
   RunGo([] {
     go_nsec end = StressEnd();

@@ -173,8 +173,8 @@ INSTANTIATE_TEST_SUITE_P(Caps, ChanByCap, testing::Range(0, 201, kSanitized ? 25
 
 // ---- Non-blocking operations.
 
-// Go: TestNonblockRecvRace (runtime/chan_test.go): with an element in the buffer, a close at the same time
-// must not make a non-blocking receive say "nothing there".
+// Go: TestNonblockRecvRace (runtime/chan_test.go): with an element in the buffer, a close at the
+// same time must not make a non-blocking receive say "nothing there".
 TEST(Chan, TryRecvNeverMissesWhatIsThere) {
   RunGo([] {
     Procs procs(4);
@@ -309,8 +309,8 @@ TEST(Chan, BufferedFifo) {
   });
 }
 
-// Go: test/chan/fifo.go: each goroutine sends its number when the one before it has, so that numbers
-// arrive in order over an unbuffered channel.
+// Go: test/chan/fifo.go: each goroutine sends its number when the one before it has, so that
+// numbers arrive in order over an unbuffered channel.
 TEST(Chan, DaisyChainKeepsOrder) {
   RunGo([] {
     Procs procs(4);
@@ -331,9 +331,9 @@ TEST(Chan, DaisyChainKeepsOrder) {
   });
 }
 
-// Blocked senders are served in the order in which they came, across the buffer. Each joins the queue only
-// when the one before it is known to be in it: on one P, a goroutine that yields after a go_spawn lets the new
-// one run until it blocks.
+// Blocked senders are served in the order in which they came, across the buffer. Each joins the
+// queue only when the one before it is known to be in it: on one P, a goroutine that yields after
+// a go_spawn lets the new one run until it blocks.
 TEST(Chan, BlockedSendersAreServedFifo) {
   RunGo([] {
     Procs procs(1);
@@ -536,7 +536,8 @@ TEST(ChanClose, WakesEveryKindOfWaiter) {
   });
 }
 
-// Senders that wait on a full channel when it is closed panic; what is in the buffer stays receivable.
+// Senders that wait on a full channel when it is closed panic; what is in the buffer stays
+// receivable.
 TEST(ChanClose, BufferOutlivesTheSendersThatPanicked) {
   RunGo([] {
     Chan<int> c(2);
@@ -626,14 +627,14 @@ TEST(ChanSize, ImpossibleSizesGiveNull) {
   const struct {
     size_t elem, cap;
   } rows[] = {
-      {max, 2},           {2, max},
-      {max, max},         {1, max},
-      {max, 1},           {1, pmax + 1},
-      {pmax, 2},          {8, pmax / 8 + 1},
-      {pmax / 2 + 1, 2},  {(max >> 1) + 1, 2},
-      {max / 2 + 2, 2},   {static_cast<size_t>(1) << 32, static_cast<size_t>(1) << 32},
-      {3, max / 3 + 1},   {max - 1, 1},
-      {max - 127, 1},     {max - 4096, 1},
+      {max, 2},          {2, max},
+      {max, max},        {1, max},
+      {max, 1},          {1, pmax + 1},
+      {pmax, 2},         {8, pmax / 8 + 1},
+      {pmax / 2 + 1, 2}, {(max >> 1) + 1, 2},
+      {max / 2 + 2, 2},  {static_cast<size_t>(1) << 32, static_cast<size_t>(1) << 32},
+      {3, max / 3 + 1},  {max - 1, 1},
+      {max - 127, 1},    {max - 4096, 1},
   };
   for (const auto &r : rows) {
     EXPECT_EQ(go_chan_new(r.elem, r.cap), nullptr) << r.elem << " x " << r.cap;
@@ -679,8 +680,8 @@ TEST(ChanNil, IsNeverReady) {
 
 // ---- What waits in a channel stays what it was.
 
-// Go: TestChanSendBarrier, TestChanSendSelectBarrier (runtime/chan_test.go): pointers sent through blocked
-// senders, under allocation pressure, point at what they pointed at.
+// Go: TestChanSendBarrier, TestChanSendSelectBarrier (runtime/chan_test.go): pointers sent through
+// blocked senders, under allocation pressure, point at what they pointed at.
 void SendBarrier(bool use_select) {
   RunGo([use_select] {
     Procs procs(4);
@@ -734,8 +735,8 @@ __attribute__((noinline)) unsigned DirtyStack(int kib) {
 }
 
 // Go: TestShrinkStackDuringBlockedSend, TestNoShrinkStackWhileParking, TestSelectStackAdjust
-// (runtime/chan_test.go): elements and targets on the stack of a parked goroutine stay valid while other
-// goroutines come, use stacks deeply, and go, so that stacks are reused and given back.
+// (runtime/chan_test.go): elements and targets on the stack of a parked goroutine stay valid while
+// other goroutines come, use stacks deeply, and go, so that stacks are reused and given back.
 TEST(ChanBarrier, ElementsOnParkedStacks) {
   RunGo([] {
     Procs procs(4);
@@ -861,7 +862,7 @@ TEST_F(ChanDestroy, OnlyForWhatNobodyReceived) {
     int v = 0;
     EXPECT_TRUE(go_chan_recv(c, &v));  // 1
     v = 16;
-    go_chan_send(c, &v);  // wraps round the ring
+    go_chan_send(c, &v);               // wraps round the ring
     EXPECT_TRUE(go_chan_recv(c, &v));  // 2
     go_chan *second = go_chan_ref(c);
     go_chan_unref(c);
@@ -966,7 +967,8 @@ TEST_F(ChanDestroy, OnceWithManyHolders) {
   EXPECT_EQ(g_destroyed, rounds);
 }
 
-// A holder may drop its reference right after a hand-over, while the partner is still on its way out.
+// A holder may drop its reference right after a hand-over, while the partner is still on its way
+// out.
 TEST_F(ChanDestroy, UnrefRightAfterRendezvous) {
   RunGo([] {
     Procs procs(4);

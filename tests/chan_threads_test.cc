@@ -253,7 +253,8 @@ TEST(Threads, ManyShortLived) {
     SPAWN_WG(&wg, [&] {
       for (int i = 0; i < n; i++) (void)c.Take();
     });
-    // The threads are made by a thread: pthread_create from a goroutine is fine too, but joining blocks.
+    // The threads are made by a thread: pthread_create from a goroutine is fine too, but joining
+    // blocks.
     std::thread([&] {
       for (int i = 0; i < n; i++) std::thread([&, i] { c.Send(i); }).join();
     }).join();

@@ -36,10 +36,11 @@ void ExpectReport(const ChildResult &r, const char *reason) {
 // ---- Go: TestSimpleDeadlock (runtime/crash_test.go), for every way to wait.
 
 TEST(Deadlock, ReceiveInMain) {
-  ExpectReport(RunChild([] {
-                 return RunMain([](int, char **) { return go_chan_recv(NewChan(), nullptr) ? 1 : 0; });
-               }),
-               "chan receive");
+  ExpectReport(
+      RunChild([] {
+        return RunMain([](int, char **) { return go_chan_recv(NewChan(), nullptr) ? 1 : 0; });
+      }),
+      "chan receive");
 }
 
 TEST(Deadlock, SendInMain) {
@@ -65,10 +66,11 @@ TEST(Deadlock, FullBuffer) {
 }
 
 TEST(Deadlock, NilChannels) {
-  ExpectReport(RunChild([] {
-                 return RunMain([](int, char **) { return go_chan_recv(nullptr, nullptr) ? 1 : 0; });
-               }),
-               "chan receive (nil chan)");
+  ExpectReport(
+      RunChild([] {
+        return RunMain([](int, char **) { return go_chan_recv(nullptr, nullptr) ? 1 : 0; });
+      }),
+      "chan receive (nil chan)");
   ExpectReport(RunChild([] {
                  return RunMain([](int, char **) {
                    int v = 1;
@@ -92,10 +94,9 @@ TEST(Deadlock, Select) {
 }
 
 TEST(Deadlock, SelectOverNothing) {
-  ExpectReport(RunChild([] {
-                 return RunMain([](int, char **) { return go_select(nullptr, nullptr, 0); });
-               }),
-               "select (no cases)");
+  ExpectReport(
+      RunChild([] { return RunMain([](int, char **) { return go_select(nullptr, nullptr, 0); }); }),
+      "select (no cases)");
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       go_case k[2] = {};  // two nil channels
@@ -131,10 +132,9 @@ TEST(Deadlock, Mutex) {
 
 // A sleep for ever is no timer.
 TEST(Deadlock, SleepForEver) {
-  ExpectReport(RunChild([] {
-                 return RunMain([](int, char **) { return go_sleep(nullptr, GO_FOREVER); });
-               }),
-               "sleep");
+  ExpectReport(
+      RunChild([] { return RunMain([](int, char **) { return go_sleep(nullptr, GO_FOREVER); }); }),
+      "sleep");
 }
 
 GO_FUNC(reader, (go_chan *, c)) {
@@ -187,11 +187,12 @@ TEST(Deadlock, LockedMain) {
 TEST(Deadlock, LockedOthers) {
   ExpectReport(RunChild([] {
                  return RunMain([](int, char **) {
-                   CHILD_CHECK(go_spawn([](void *) {
-                                 go_lock_thread();
-                                 go_chan_recv(NewChan(), nullptr);
-                               },
-                                        nullptr) == 0);
+                   CHILD_CHECK(go_spawn(
+                                   [](void *) {
+                                     go_lock_thread();
+                                     go_chan_recv(NewChan(), nullptr);
+                                   },
+                                   nullptr) == 0);
                    go_lock_thread();
                    return go_select(nullptr, nullptr, 0);
                  });
@@ -201,13 +202,14 @@ TEST(Deadlock, LockedOthers) {
 
 // With go_config.main_thread.
 TEST(Deadlock, OnTheMainThread) {
-  ExpectReport(RunChild([] {
-                 go_config cfg{};
-                 cfg.main_thread = true;
-                 CHILD_CHECK(go_init(&cfg) == 0);
-                 return RunMain([](int, char **) { return go_chan_recv(NewChan(), nullptr) ? 1 : 0; });
-               }),
-               "chan receive");
+  ExpectReport(
+      RunChild([] {
+        go_config cfg{};
+        cfg.main_thread = true;
+        CHILD_CHECK(go_init(&cfg) == 0);
+        return RunMain([](int, char **) { return go_chan_recv(NewChan(), nullptr) ? 1 : 0; });
+      }),
+      "chan receive");
 }
 
 // With several Ps, after they have had work.
@@ -233,7 +235,8 @@ TEST(Deadlock, AfterWorkOnManyPs) {
                "chan receive");
 }
 
-// Go: TestGoexitDeadlock (runtime/crash_test.go): main has ended by go_exit; the others end as well.
+// Go: TestGoexitDeadlock (runtime/crash_test.go): main has ended by go_exit; the others end as
+// well.
 TEST(Deadlock, MainCalledExit) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) -> int {
@@ -269,11 +272,12 @@ TEST(Deadlock, MainCalledExitOthersBlocked) {
 TEST(Deadlock, MainCalledExitOthersFinish) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) -> int {
-      CHILD_CHECK(go_spawn([](void *) {
-                    for (int i = 0; i < 20; i++) (void)go_sleep(nullptr, GO_MS);
-                    _exit(33);
-                  },
-                           nullptr) == 0);
+      CHILD_CHECK(go_spawn(
+                      [](void *) {
+                        for (int i = 0; i < 20; i++) (void)go_sleep(nullptr, GO_MS);
+                        _exit(33);
+                      },
+                      nullptr) == 0);
       go_exit();
     });
   });
@@ -324,7 +328,8 @@ TEST(NoDeadlock, SleepingMain) {
   EXPECT_EQ(r.code, 0) << r;
 }
 
-// Go: TestOverflowSleep (time/sleep_test.go): a duration near the end of time never fires, and is not for ever either.
+// Go: TestOverflowSleep (time/sleep_test.go): a duration near the end of time never fires, and is
+// not for ever either.
 TEST(NoDeadlock, VeryLongSleep) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -396,12 +401,13 @@ TEST(NoDeadlock, GoroutineInASystemCall) {
     return RunMain([](int, char **) {
       static go_chan *c;
       c = NewChan();
-      CHILD_CHECK(go_spawn([](void *) {
-                    usleep(100000);
-                    int v = 3;
-                    go_chan_send(c, &v);
-                  },
-                           nullptr) == 0);
+      CHILD_CHECK(go_spawn(
+                      [](void *) {
+                        usleep(100000);
+                        int v = 3;
+                        go_chan_send(c, &v);
+                      },
+                      nullptr) == 0);
       int v = 0;
       CHILD_CHECK(go_chan_recv(c, &v));
       return v;
@@ -418,7 +424,8 @@ TEST(NoDeadlock, BetweenGoRuns) {
     for (int i = 0; i < 3; i++) {
       CHILD_CHECK(go_run(
                       [](void *) {
-                        CHILD_CHECK(go_spawn([](void *) { (void)go_chan_recv(c, nullptr); }, nullptr) == 0);
+                        CHILD_CHECK(
+                            go_spawn([](void *) { (void)go_chan_recv(c, nullptr); }, nullptr) == 0);
                         go_yield();
                       },
                       nullptr) == 0);

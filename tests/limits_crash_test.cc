@@ -1,5 +1,5 @@
-// What happens when memory, address space, threads or mappings run out: codes, not aborts. Each in a child
-// process, as limits cannot be taken back.
+// What happens when memory, address space, threads or mappings run out: codes, not aborts. Each in
+// a child process, as limits cannot be taken back.
 
 #include <golib/golib.h>
 #include <sys/resource.h>
@@ -46,7 +46,8 @@ void Wait(void *p) {
   go_wg_done(&c->wg);
 }
 
-// Starts goroutines that wait until no more can be started; then lets them go. Returns how many there were.
+// Starts goroutines that wait until no more can be started; then lets them go. Returns how many
+// there were.
 int UntilFull(Crowd *c, int most, int *ret_code) {
   int n = 0;
   *ret_code = 0;
@@ -67,7 +68,8 @@ int UntilFull(Crowd *c, int most, int *ret_code) {
   return n;
 }
 
-// Address space runs out: go_spawn says GO_ENOMEM, nobody is hurt, and goroutines can be started again.
+// Address space runs out: go_spawn says GO_ENOMEM, nobody is hurt, and goroutines can be started
+// again.
 TEST(Limits, AddressSpaceForStacks) {
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
@@ -97,7 +99,8 @@ TEST(Limits, AddressSpaceForOtherStacks) {
       static Crowd c;
       c.gate = go_chan_new(0, 0);
       CHILD_CHECK(c.gate != nullptr);
-      for (size_t size : {static_cast<size_t>(1) << 30, static_cast<size_t>(256) << 20, static_cast<size_t>(1) << 20}) {
+      for (size_t size : {static_cast<size_t>(1) << 30, static_cast<size_t>(256) << 20,
+                          static_cast<size_t>(1) << 20}) {
         go_spawn_opts o{};
         o.stack_size = size;
         o.name = "sized";
@@ -162,7 +165,8 @@ TEST(Limits, ManyChannels) {
 // The scheduler cannot be started at all: go_run, go_init and go_main say so.
 TEST(Limits, NoRoomToStart) {
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
-  for (size_t more : {static_cast<size_t>(0), static_cast<size_t>(1) << 20, static_cast<size_t>(64) << 20}) {
+  for (size_t more :
+       {static_cast<size_t>(0), static_cast<size_t>(1) << 20, static_cast<size_t>(64) << 20}) {
     ChildResult r = RunChild([more] {
       LimitAddressSpace(more);
       int rc = go_run([](void *) {}, nullptr);
@@ -251,7 +255,8 @@ TEST(Limits, NoThreadAtAll) {
 TEST(Limits, FewThreads) {
   for (rlim_t threads : {2u, 3u, 4u}) {
     ChildResult r = RunChild([threads] {
-      if (geteuid() != 0 || !BecomeAUserWithThreads(threads + (golib_test::kTsan ? 1 : 0))) return 77;
+      if (geteuid() != 0 || !BecomeAUserWithThreads(threads + (golib_test::kTsan ? 1 : 0)))
+        return 77;
       int rc = go_run(
           [](void *) {
             (void)go_procs(16);

@@ -11,7 +11,8 @@ using namespace golib_test;
 
 namespace {
 
-// Bytes that this process can hope for: the machine's free memory, and what its memory cgroup leaves.
+// Bytes that this process can hope for: the machine's free memory, and what its memory cgroup
+// leaves.
 int64_t MemoryAvailable() {
   int64_t available = INT64_MAX;
   if (FILE *f = fopen("/proc/meminfo", "r")) {
@@ -31,9 +32,9 @@ int64_t MemoryAvailable() {
 }
 
 TEST(Million, ParkedAndReleased) {
-  // A parked goroutine costs a page of stack, a page of page table (its stack lies alone in its region),
-  // and some hundred bytes. Take a quarter of what there is at most.
-  int64_t n = MemoryAvailable() / 4 / 9000;
+  // A parked goroutine costs a page of stack, a page of page table (its stack lies alone in its
+  // region), and some hundred bytes. Take a quarter of what there is at most.
+  int64_t n = MemoryAvailable() / 2 / 9000;
   n = n > 1000000 ? 1000000 : n;
   n = Goroutines(static_cast<int>(n));
   RunGo([n] {
@@ -60,7 +61,8 @@ TEST(Million, ParkedAndReleased) {
           &args, sizeof args);
       if (rc != 0) {
         go_wg_done(&wg);
-        // A machine may allow fewer mappings or less address space: a code is fine, an abort is not.
+        // A machine may allow fewer mappings or less address space: a code is fine, an abort is
+        // not.
         EXPECT_TRUE(rc == GO_ENOMEM || rc == GO_EAGAIN) << rc;
         break;
       }

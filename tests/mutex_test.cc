@@ -8,7 +8,8 @@ using namespace golib_test;
 
 namespace {
 
-// Go: TestMutex (sync/mutex_test.go): trylock fails while it is held and succeeds after, then many goroutines hammer it.
+// Go: TestMutex (sync/mutex_test.go): trylock fails while it is held and succeeds after, then many
+// goroutines hammer it.
 TEST(Mutex, Hammer) {
   RunGo([] {
     for (int procs_n : {1, 2, 4}) {
@@ -91,8 +92,8 @@ TEST(Mutex, UnlockedByAnother) {
   go_mutex_unlock(&mu);
 }
 
-// Go: TestMutexFairness (sync/mutex_test.go): one that holds the mutex for long and takes it again at once does not starve
-// one that wants it now and then.
+// Go: TestMutexFairness (sync/mutex_test.go): one that holds the mutex for long and takes it again
+// at once does not starve one that wants it now and then.
 void FairnessAgainstAHog(bool hog_is_a_thread) {
   go_mutex mu{};
   std::atomic<bool> stop{false};
@@ -144,8 +145,7 @@ TEST(Mutex, FairAgainstABurningHog) {
       while (!stop) {
         go_mutex_lock(&mu);
         go_nsec until = go_now() + 100 * GO_US;
-        while (go_now() < until) {
-        }
+        while (go_now() < until) {}
         go_mutex_unlock(&mu);
       }
     });
@@ -233,8 +233,8 @@ TEST(Mutex, TwoNested) {
   });
 }
 
-// Go: TestMutexFairness' other half, by TestSemaHandoff (runtime/sema_test.go): on one P, who unlocks and locks at once
-// in a loop lets a waiter in after a while.
+// Go: TestMutexFairness' other half, by TestSemaHandoff (runtime/sema_test.go): on one P, who
+// unlocks and locks at once in a loop lets a waiter in after a while.
 TEST(Mutex, RelockingOnOneP) {
   RunGo([] {
     Procs procs(1);

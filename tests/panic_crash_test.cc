@@ -24,9 +24,8 @@ GO_FUNC(worker_that_panics, (int, n)) {
 
 // A panic in the first goroutine ends the process with status 2.
 TEST(PanicCrash, InMain) {
-  ChildResult r = RunChild([] {
-    return RunMain([](int, char **) -> int { go_panic("main gives up: %d", 7); });
-  });
+  ChildResult r = RunChild(
+      [] { return RunMain([](int, char **) -> int { go_panic("main gives up: %d", 7); }); });
   EXPECT_EQ(r.code, 2) << r;
   EXPECT_TRUE(r.Said("main gives up: 7")) << r;
   EXPECT_TRUE(r.Said("goroutine 1")) << r;
@@ -116,7 +115,8 @@ TEST(PanicCrash, DefaultHandlerAgain) {
   EXPECT_FALSE(r.Said("mine")) << r;
 }
 
-// Go: TestPanicWhilePanicking, TestDoublePanic (runtime/crash_test.go): a chain of panics ends, with the last one named.
+// Go: TestPanicWhilePanicking, TestDoublePanic (runtime/crash_test.go): a chain of panics ends,
+// with the last one named.
 TEST(PanicCrash, PanicWhilePanicking) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) -> int {
@@ -129,16 +129,18 @@ TEST(PanicCrash, PanicWhilePanicking) {
   EXPECT_TRUE(r.Said("third")) << r;
 }
 
-// Go: TestPanicDeadlockGosched (runtime/crash_test.go): in main, too, a deferred call may wait for others.
+// Go: TestPanicDeadlockGosched (runtime/crash_test.go): in main, too, a deferred call may wait for
+// others.
 TEST(PanicCrash, DefersOfMainMaySuspend) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) -> int {
-      GO_DEFER([](void *) {
-        go_yield();
-        (void)go_sleep(nullptr, GO_MS);
-        fprintf(stderr, "slept\n");
-      },
-               nullptr);
+      GO_DEFER(
+          [](void *) {
+            go_yield();
+            (void)go_sleep(nullptr, GO_MS);
+            fprintf(stderr, "slept\n");
+          },
+          nullptr);
       go_panic("main gives up");
     });
   });
@@ -203,10 +205,11 @@ TEST(MainCrash, MainDoesNotWait) {
     return RunMain([](int, char **) {
       CHILD_CHECK(go_spawn([](void *) { (void)go_sleep(nullptr, GO_HOUR); }, nullptr) == 0);
       CHILD_CHECK(go_spawn([](void *) { (void)go_chan_recv(nullptr, nullptr); }, nullptr) == 0);
-      CHILD_CHECK(go_spawn([](void *) {
-                    for (;;) go_yield();
-                  },
-                           nullptr) == 0);
+      CHILD_CHECK(go_spawn(
+                      [](void *) {
+                        for (;;) go_yield();
+                      },
+                      nullptr) == 0);
       (void)go_sleep(nullptr, 5 * GO_MS);
       CHILD_CHECK(go_id() == 1);
       return 4;

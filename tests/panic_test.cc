@@ -17,7 +17,9 @@ struct Trace {
     size_t at = static_cast<size_t>(n++);
     if (at < sizeof text) text[at] = c;
   }
-  std::string str() { return std::string(text, std::min(static_cast<size_t>(n.load()), sizeof text)); }
+  std::string str() {
+    return std::string(text, std::min(static_cast<size_t>(n.load()), sizeof text));
+  }
 };
 Trace g_trace;
 void Reset() {
@@ -25,8 +27,8 @@ void Reset() {
   memset(g_trace.text, 0, sizeof g_trace.text);
 }
 void Note(void *p) { g_trace.Add(*static_cast<const char *>(p)); }
-#define DEFER_NOTE(letter)                  \
-  char GO_UNIQUE_(letter_)[] = letter;      \
+#define DEFER_NOTE(letter)             \
+  char GO_UNIQUE_(letter_)[] = letter; \
   GO_DEFER(Note, GO_UNIQUE_(letter_))
 void Say(char c) { g_trace.Add(c); }
 
@@ -91,7 +93,7 @@ TEST_F(Defer, OnBreakContinueAndGoto) {
     }
     Say('|');
     int twice = 0;
-  again: {
+  again : {
     DEFER_NOTE("g");
     if (++twice < 2) goto again;
     goto out;
@@ -206,6 +208,7 @@ TEST_F(Panic, TellsWhereTheGoroutineWasStarted) {
 }
 
 int Deep(int n) {
+  if (n < 0) return 0;
   DEFER_NOTE("d");
   if (n == 0) go_panic("bottom");
   return Deep(n - 1) + 1;
@@ -325,8 +328,9 @@ TEST_F(Panic, AcrossSuspensions) {
   });
 }
 
-// Go: TestPanicDeadlockGosched, TestPanicDeadlockSyscall (runtime/crash_test.go): a deferred function that yields,
-// sleeps or communicates while its goroutine panics; the panic goes on afterwards.
+// Go: TestPanicDeadlockGosched, TestPanicDeadlockSyscall (runtime/crash_test.go): a deferred
+// function that yields, sleeps or communicates while its goroutine panics; the panic goes on
+// afterwards.
 TEST_F(Panic, DefersMaySuspendWhilePanicking) {
   RunGo([] {
     static Chan<int> *out;
@@ -348,17 +352,18 @@ TEST_F(Panic, DefersMaySuspendWhilePanicking) {
   });
 }
 
-// Go: TestRecursivePanic (runtime/crash_test.go): a panic in a deferred call replaces the one in progress; each deferred
-// call runs once.
+// Go: TestRecursivePanic (runtime/crash_test.go): a panic in a deferred call replaces the one in
+// progress; each deferred call runs once.
 TEST_F(Panic, InADeferredCall) {
   RunGo([] {
     Caught c = Catch([] {
       DEFER_NOTE("1");
-      GO_DEFER([](void *) {
-        Say('p');
-        go_panic("second");
-      },
-               nullptr);
+      GO_DEFER(
+          [](void *) {
+            Say('p');
+            go_panic("second");
+          },
+          nullptr);
       DEFER_NOTE("2");
       go_panic("first");
     });
@@ -368,19 +373,21 @@ TEST_F(Panic, InADeferredCall) {
   EXPECT_EQ(g_trace.str(), "2p1");
 }
 
-// Go: TestRecursivePanic2 and on: a panic that is caught within a deferred call does not disturb the one in progress.
+// Go: TestRecursivePanic2 and on: a panic that is caught within a deferred call does not disturb
+// the one in progress.
 TEST_F(Panic, CaughtInADeferredCall) {
   RunGo([] {
     Caught c = Catch([] {
       DEFER_NOTE("1");
-      GO_DEFER([](void *) {
-        Caught inner = Catch([] {
-          DEFER_NOTE("i");
-          go_panic("inner");
-        });
-        Say(inner.text() == "inner" ? '+' : '-');
-      },
-               nullptr);
+      GO_DEFER(
+          [](void *) {
+            Caught inner = Catch([] {
+              DEFER_NOTE("i");
+              go_panic("inner");
+            });
+            Say(inner.text() == "inner" ? '+' : '-');
+          },
+          nullptr);
       go_panic("outer");
     });
     EXPECT_EQ(c.text(), "outer");
@@ -564,6 +571,7 @@ TEST_F(Exit, RunsTheDefers) {
 }
 
 __attribute__((noinline)) void ExitsDeep(int n) {
+  if (n < 0) return;
   DEFER_NOTE("e");
   if (n == 0) go_exit();
   ExitsDeep(n - 1);
@@ -587,18 +595,19 @@ TEST_F(Exit, PassesThroughTry) {
   EXPECT_EQ(g_trace.str(), "io");
 }
 
-// Go: TestGoexitInPanic (runtime/crash_test.go): go_exit in a deferred call ends the panic in progress: the handler is not
-// told, and the rest of the deferred calls run, once.
+// Go: TestGoexitInPanic (runtime/crash_test.go): go_exit in a deferred call ends the panic in
+// progress: the handler is not told, and the rest of the deferred calls run, once.
 TEST_F(Exit, InADeferredCallEndsThePanic) {
   g_handled.n = 0;
   go_set_panic_handler([](const go_panic_info *) { g_handled.n++; });
   InGoroutine([] {
     DEFER_NOTE("1");
-    GO_DEFER([](void *) {
-      Say('x');
-      go_exit();
-    },
-             nullptr);
+    GO_DEFER(
+        [](void *) {
+          Say('x');
+          go_exit();
+        },
+        nullptr);
     DEFER_NOTE("2");
     go_panic("gone");
   });
@@ -607,7 +616,8 @@ TEST_F(Exit, InADeferredCallEndsThePanic) {
   EXPECT_EQ(g_handled.n, 0);
 }
 
-// Go: TestPanicAfterGoexit (runtime/crash_test.go): a panic in a deferred call of an exiting goroutine is a panic.
+// Go: TestPanicAfterGoexit (runtime/crash_test.go): a panic in a deferred call of an exiting
+// goroutine is a panic.
 TEST_F(Exit, PanicWhileExiting) {
   g_handled.n = 0;
   go_set_panic_handler([](const go_panic_info *i) {
@@ -625,8 +635,8 @@ TEST_F(Exit, PanicWhileExiting) {
   EXPECT_STREQ(g_handled.last.text, "while exiting");
 }
 
-// Go: TestRecoverInPanicAfterGoexit, TestRecoverBeforePanicAfterGoexit (runtime/crash_test.go): catching a panic in a
-// deferred call does not bring an exiting goroutine back.
+// Go: TestRecoverInPanicAfterGoexit, TestRecoverBeforePanicAfterGoexit (runtime/crash_test.go):
+// catching a panic in a deferred call does not bring an exiting goroutine back.
 TEST_F(Exit, CaughtPanicWhileExiting) {
   InGoroutine([] {
     DEFER_NOTE("1");
@@ -638,7 +648,8 @@ TEST_F(Exit, CaughtPanicWhileExiting) {
   EXPECT_EQ(g_trace.str(), "2+1");
 }
 
-// A go_try outside of the exiting frames: a panic raised by a deferred call while go_exit passes through a go_try.
+// A go_try outside of the exiting frames: a panic raised by a deferred call while go_exit passes
+// through a go_try.
 TEST_F(Exit, PanicWhileExitingInsideTry) {
   InGoroutine([] {
     DEFER_NOTE("o");
@@ -655,11 +666,12 @@ TEST_F(Exit, PanicWhileExitingInsideTry) {
 TEST_F(Exit, Twice) {
   InGoroutine([] {
     DEFER_NOTE("1");
-    GO_DEFER([](void *) {
-      Say('x');
-      go_exit();
-    },
-             nullptr);
+    GO_DEFER(
+        [](void *) {
+          Say('x');
+          go_exit();
+        },
+        nullptr);
     DEFER_NOTE("2");
     go_exit();
   });
@@ -669,12 +681,13 @@ TEST_F(Exit, Twice) {
 TEST_F(Exit, DefersMaySuspend) {
   InGoroutine([] {
     DEFER_NOTE("1");
-    GO_DEFER([](void *) {
-      go_yield();
-      (void)go_sleep(nullptr, GO_MS);
-      Say('s');
-    },
-             nullptr);
+    GO_DEFER(
+        [](void *) {
+          go_yield();
+          (void)go_sleep(nullptr, GO_MS);
+          Say('s');
+        },
+        nullptr);
     go_exit();
   });
   EXPECT_EQ(g_trace.str(), "s1");

@@ -85,9 +85,7 @@ TEST_F(Runtime, FirstUseByManyThreads) {
 
 TEST_F(Runtime, RunReturnsWhileOthersGoOn) {
   Chan<int> c(0), done(0);
-  RunGo([&] {
-    SPAWN([c, done] { done.Send(c.Take() + 1); });
-  });
+  RunGo([&] { SPAWN([c, done] { done.Send(c.Take() + 1); }); });
   // The goroutine survived its maker's go_run.
   c.Send(41);
   EXPECT_EQ(done.Take(), 42);
@@ -184,8 +182,12 @@ TEST_F(Runtime, InitWhenRunningIsBusy) {
 }
 
 TEST_F(Runtime, InitRefusesNonsense) {
-  const size_t bad_stacks[] = {1, 4096, (16 << 10) - 1, (static_cast<size_t>(1) << 30) + 1,
-                               static_cast<size_t>(1) << 40, SIZE_MAX};
+  const size_t bad_stacks[] = {1,
+                               4096,
+                               (16 << 10) - 1,
+                               (static_cast<size_t>(1) << 30) + 1,
+                               static_cast<size_t>(1) << 40,
+                               SIZE_MAX};
   for (size_t size : bad_stacks) {
     go_config cfg{};
     cfg.stack_size = size;
@@ -403,8 +405,8 @@ TEST_F(Runtime, PostFromAGoroutine) {
 // ---- Texts.
 
 TEST_F(Runtime, ErrorTexts) {
-#define EXPECT_NAMED(name, value, text)             \
-  EXPECT_STREQ(go_error_name(name), #name);         \
+#define EXPECT_NAMED(name, value, text)     \
+  EXPECT_STREQ(go_error_name(name), #name); \
   EXPECT_STREQ(go_strerror(name), text);
   GO_ERRORS(EXPECT_NAMED)
 #undef EXPECT_NAMED

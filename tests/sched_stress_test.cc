@@ -74,7 +74,8 @@ TEST(SpawnStress, Copies) {
               const uint8_t *b = static_cast<uint8_t *>(p);
               go_yield();
               bool ok = true;
-              for (size_t j = sizeof head; j < head.size; j++) ok = ok && b[j] == static_cast<uint8_t>(head.seed + j);
+              for (size_t j = sizeof head; j < head.size; j++)
+                ok = ok && b[j] == static_cast<uint8_t>(head.seed + j);
               ++(ok ? good : bad);
             },
             bytes.data(), size));
@@ -130,7 +131,8 @@ TEST(YieldStress, Storm) {
           }
         }
         uint64_t u = static_cast<uint64_t>(n);
-        EXPECT_TRUE(a == 1 + u && b == 2 + 2 * u && c == 3 + 3 * u && x == 0.5 + 0.5 * static_cast<double>(n));
+        EXPECT_TRUE(a == 1 + u && b == 2 + 2 * u && c == 3 + 3 * u &&
+                    x == 0.5 + 0.5 * static_cast<double>(n));
         yields += n;
       });
     }
@@ -163,8 +165,7 @@ TEST(SyncStress, MutexAndWaitGroup) {
             case 1:
               if (go_mutex_lock_ctx(nullptr, &mu[m]) != 0) continue;
               break;
-            default:
-              go_mutex_lock(&mu[m]);
+            default: go_mutex_lock(&mu[m]);
           }
           int64_t seen = guarded[m];
           if (rng.Below(50) == 0) go_yield();
@@ -337,8 +338,7 @@ TEST(HogStress, OthersGetOn) {
     for (int i = 0; i < procs; i++) {
       SPAWN_WG(&wg, [&] {
         while (go_now() < end) {
-          for (volatile int burn = 0; burn < 20000000; burn = burn + 1) {
-          }
+          for (volatile int burn = 0; burn < 20000000; burn = burn + 1) {}
           hogged++;
           go_yield();
         }
@@ -491,7 +491,8 @@ TEST(StackStress, AllDepths) {
           go_wg burst{};
           for (int i = 0; i < 20; i++) {
             go_spawn_opts o{};
-            uint32_t depth = rng.Below(10) == 0 ? rng.Below(kSanitized ? 200 : 10000) : rng.Below(20);
+            uint32_t depth =
+                rng.Below(10) == 0 ? rng.Below(kSanitized ? 200 : 10000) : rng.Below(20);
             if (rng.Below(4) == 0) {
               o.stack_size = static_cast<size_t>(32 << 10) << rng.Below(3);
               depth %= 20;

@@ -24,8 +24,8 @@ bool ThreadExists(int tid) {
   return stat(path, &st) == 0;
 }
 
-// ---- Go: TestYieldProgress, TestYieldLockedProgress (runtime/proc_test.go): a goroutine that polls and yields does not
-// keep away the one it waits for.
+// ---- Go: TestYieldProgress, TestYieldLockedProgress (runtime/proc_test.go): a goroutine that
+// polls and yields does not keep away the one it waits for.
 void YieldProgress(bool locked) {
   RunGo([locked] {
     Procs procs(1);
@@ -147,7 +147,8 @@ TEST(LockThread, TwoLockedPingPong) {
   });
 }
 
-// Go: TestLockOSThreadNesting (runtime/proc_test.go): as many unlocks as locks; more have no effect.
+// Go: TestLockOSThreadNesting (runtime/proc_test.go): as many unlocks as locks; more have no
+// effect.
 TEST(LockThread, Nests) {
   RunGo([] {
     Procs procs(4);
@@ -215,7 +216,8 @@ TEST(LockThread, NobodyElseRunsThere) {
   });
 }
 
-// Go: TestLockOSThreadExit (runtime/proc_test.go): the thread of a goroutine that ends while locked ends.
+// Go: TestLockOSThreadExit (runtime/proc_test.go): the thread of a goroutine that ends while
+// locked ends.
 TEST(LockThread, EndingLockedEndsTheThread) {
   RunGo([] {
     Procs procs(2);
@@ -236,8 +238,9 @@ TEST(LockThread, EndingLockedEndsTheThread) {
   });
 }
 
-// Go: TestLockOSThreadAvoidsStatePropagation (runtime/proc_test.go): what a wired goroutine did to its thread is
-// seen by nobody else, also not by threads made on its behalf. Here: its signal mask.
+// Go: TestLockOSThreadAvoidsStatePropagation (runtime/proc_test.go): what a wired goroutine did to
+// its thread is seen by nobody else, also not by threads made on its behalf. Here: its signal
+// mask.
 bool Usr2Blocked() {
   sigset_t set;
   pthread_sigmask(SIG_SETMASK, nullptr, &set);
@@ -304,8 +307,8 @@ TEST(LockThread, PinnedOption) {
 
 // ---- Work conservation.
 
-// Go: TestGoroutineParallelism (runtime/proc_test.go): P goroutines that spin until each has had its turn are all
-// run at the same time.
+// Go: TestGoroutineParallelism (runtime/proc_test.go): P goroutines that spin until each has had
+// its turn are all run at the same time.
 void Parallel(int n, int turns) {
   Procs procs(n);
   std::atomic<int> turn{0};
@@ -342,7 +345,8 @@ TEST(Parallelism, SpinnersRunTogetherAfterIdling) {
   });
 }
 
-// Each spinner is started by the one before: a wake-up must not be lost when it comes from a busy P.
+// Each spinner is started by the one before: a wake-up must not be lost when it comes from a busy
+// P.
 TEST(Parallelism, ChainOfSpinners) {
   RunGo([] {
     constexpr int n = 4;
@@ -409,8 +413,9 @@ TEST(Fairness, TimersAgainstBusySenders) { TimerFairness(false); }
 // Go: TestTimerFairness2: with a system call in the loop.
 TEST(Fairness, TimersAgainstBusySendersWithSyscalls) { TimerFairness(true); }
 
-// Go: TestPingPongHog (runtime/proc_test.go): two pairs on one P. The pair that wakes each other at once, through the
-// slot for the next goroutine, does not starve the pair that yields in between.
+// Go: TestPingPongHog (runtime/proc_test.go): two pairs on one P. The pair that wakes each other
+// at once, through the slot for the next goroutine, does not starve the pair that yields in
+// between.
 TEST(Fairness, PingPongPairsOnOneP) {
   RunGo([] {
     Procs procs(1);
@@ -447,7 +452,8 @@ TEST(Fairness, PingPongPairsOnOneP) {
   });
 }
 
-// Go: TestPreemptionAfterSyscall (runtime/proc_test.go): goroutines in short unwrapped system calls on two Ps.
+// Go: TestPreemptionAfterSyscall (runtime/proc_test.go): goroutines in short unwrapped system
+// calls on two Ps.
 TEST(Fairness, BlockingCallsOnEveryP) {
   RunGo([] {
     Procs procs(2);
@@ -544,8 +550,8 @@ TEST(ProcsCount, Thousand) {
   });
 }
 
-// Go: TestStopTheWorldDeadlock (runtime/proc_test.go): changing GOMAXPROCS under load; nothing is lost: neither
-// runnable goroutines of the Ps that go, nor their timers.
+// Go: TestStopTheWorldDeadlock (runtime/proc_test.go): changing GOMAXPROCS under load; nothing is
+// lost: neither runnable goroutines of the Ps that go, nor their timers.
 TEST(ProcsCount, UpAndDownUnderLoad) {
   RunGo([] {
     int before = go_procs(0);
@@ -606,8 +612,7 @@ TEST(ProcsCount, LoweringIsReal) {
       SPAWN_WG(&wg, [&] {
         for (int j = 0; j < kEach; j++) {
           if (++running > 1) overlaps++;
-          for (volatile int k = 0; k < 200; k = k + 1) {
-          }
+          for (volatile int k = 0; k < 200; k = k + 1) {}
           running--;
           go_yield();
         }

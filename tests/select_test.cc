@@ -18,8 +18,8 @@ GO_CHAN_TYPE(intchan, int);
 
 // ---- Atomicity of the non-blocking select.
 
-// Go: TestNonblockSelectRace (runtime/chan_test.go): at each instant one of the two channels is ready, so a select
-// that looks at both "at once" never finds none.
+// Go: TestNonblockSelectRace (runtime/chan_test.go): at each instant one of the two channels is
+// ready, so a select that looks at both "at once" never finds none.
 TEST(Select, TrySeesOneInstant) {
   RunGo([] {
     Procs procs(4);
@@ -40,7 +40,8 @@ TEST(Select, TrySeesOneInstant) {
   });
 }
 
-// Go: TestNonblockSelectRace2 (runtime/chan_test.go): the same when the second becomes ready by a close.
+// Go: TestNonblockSelectRace2 (runtime/chan_test.go): the same when the second becomes ready by a
+// close.
 TEST(Select, TrySeesOneInstantWithClose) {
   RunGo([] {
     Procs procs(4);
@@ -74,16 +75,17 @@ TEST(Select, TrySendSeesOneInstant) {
         go_case k[] = {SendCase(c1, &v), SendCase(c2, &v)};
         result.Send(SelectTry(k));
       });
-      (void)c2.Take();        // now both may have room
-      (void)c1.TrySend(0);    // now perhaps only c2 has
+      (void)c2.Take();      // now both may have room
+      (void)c1.TrySend(0);  // now perhaps only c2 has
       if (result.Take() == GO_EAGAIN) missed++;
     }
     EXPECT_EQ(missed, 0);
   });
 }
 
-// ---- Go: TestSelfSelect (runtime/chan_test.go): two goroutines that each offer to send and to receive on the same
-// channel get along, and nobody receives what it sent itself over a channel without a buffer.
+// ---- Go: TestSelfSelect (runtime/chan_test.go): two goroutines that each offer to send and to
+// receive on the same channel get along, and nobody receives what it sent itself over a channel
+// without a buffer.
 TEST(Select, SendAndReceiveOnTheSameChannel) {
   RunGo([] {
     Procs procs(2);
@@ -131,8 +133,8 @@ TEST(Select, DoesNotMatchItself) {
   });
 }
 
-// ---- Go: TestSelectStress (runtime/chan_test.go): plain senders and receivers and four-way selects, whose cases are
-// switched off as each is done, over channels with and without buffers.
+// ---- Go: TestSelectStress (runtime/chan_test.go): plain senders and receivers and four-way
+// selects, whose cases are switched off as each is done, over channels with and without buffers.
 TEST(Select, StressOverFourChannels) {
   RunGo([] {
     Procs procs(4);
@@ -263,7 +265,8 @@ TEST(SelectChance, FairForEachGoroutine) {
   });
 }
 
-// Go: TestPseudoRandomSend (runtime/chan_test.go): select {c <- 0; c <- 1} sends both, each in more than a tenth of cases.
+// Go: TestPseudoRandomSend (runtime/chan_test.go): select {c <- 0; c <- 1} sends both, each in
+// more than a tenth of cases.
 TEST(SelectChance, SameChannelTwice) {
   RunGo([] {
     Procs procs(2);
@@ -281,8 +284,9 @@ TEST(SelectChance, SameChannelTwice) {
         (void)Select(k);
       }
       go_wg_wait(&wg);
-      // With no buffer the receiver is mostly there first, and then both cases are ready; else the select is woken
-      // by the receiver through whichever case stands first in the queue, which chance decides as well.
+      // With no buffer the receiver is mostly there first, and then both cases are ready; else the
+      // select is woken by the receiver through whichever case stands first in the queue, which
+      // chance decides as well.
       EXPECT_GT(ones, n / 10) << "cap " << cap;
       EXPECT_LT(ones, n - n / 10) << "cap " << cap;
     }
@@ -328,8 +332,8 @@ TEST(Select, MultiConsumer) {
 
 // ---- Queues stay whole.
 
-// Go: TestSelectDuplicateChannel (runtime/chan_test.go): a select that stands twice in c's queue, woken by d, takes both
-// entries out, and the next in c's queue is found.
+// Go: TestSelectDuplicateChannel (runtime/chan_test.go): a select that stands twice in c's queue,
+// woken by d, takes both entries out, and the next in c's queue is found.
 TEST(SelectQueue, SameChannelTwiceThenWokenByAnother) {
   RunGo([] {
     Procs procs(2);
@@ -356,8 +360,8 @@ TEST(SelectQueue, SameChannelTwiceThenWokenByAnother) {
   });
 }
 
-// Go: test/chan/select6.go (issue 2075): wherever in a channel's queue a select stands when another of its channels
-// lets it go, the others in that queue are still reached, old and new.
+// Go: test/chan/select6.go (issue 2075): wherever in a channel's queue a select stands when
+// another of its channels lets it go, the others in that queue are still reached, old and new.
 void QueuePosition(bool senders, int before, int after) {
   Chan<int> c(0), other(0);
   go_wg wg{}, selecting{};
@@ -405,7 +409,8 @@ TEST(SelectQueue, LeavingFromAnyPosition) {
   });
 }
 
-// Go: TestChanSendInterface (runtime/chan_test.go): a full channel offered once, and twice in one select.
+// Go: TestChanSendInterface (runtime/chan_test.go): a full channel offered once, and twice in one
+// select.
 TEST(SelectQueue, FullChannelOfferedSeveralTimes) {
   RunGo([] {
     struct Big {
@@ -445,7 +450,8 @@ TEST(Select, SendsExactlyOnce) {
     }
     SPAWN_WG(&wg, [&] {
       for (int v = 0; v < n; v++) {
-        go_case k[] = {SendCase(c[0], &v), SendCase(c[1], &v), SendCase(c[2], &v), SendCase(c[3], &v)};
+        go_case k[] = {SendCase(c[0], &v), SendCase(c[1], &v), SendCase(c[2], &v),
+                       SendCase(c[3], &v)};
         (void)Select(k);
       }
       for (auto &ch : c) ch.Close();
@@ -466,8 +472,8 @@ TEST(Select, SendsExactlyOnce) {
   });
 }
 
-// ---- Go: test/chan/select3.go: what blocks and what does not, as a table. (Waiting for ever on nil
-// channels and on nothing: chan_crash_test.cc.)
+// ---- Go: test/chan/select3.go: what blocks and what does not, as a table. (Waiting for ever on
+// nil channels and on nothing: chan_crash_test.cc.)
 struct Row {
   const char *what;
   bool blocks;
@@ -481,8 +487,7 @@ TEST(Select, BlocksExactlyWhenNothingIsReady) {
   int one = 1;
   auto nothing = [](Chan<int> &) {};
   auto fill = [](Chan<int> &c) {
-    while (c.TrySend(5) == 0) {
-    }
+    while (c.TrySend(5) == 0) {}
   };
   auto close = [](Chan<int> &c) { c.Close(); };
   auto recv = [](Chan<int> &c) { (void)c.Recv(nullptr); };
@@ -616,7 +621,8 @@ TEST(Select, ProceedsWhenOneBecomesReady) {
   RunGo([] {
     int targets[3] = {};
     Chan<int> c(1), d(0);
-    go_case k[] = {RecvCase(d, &targets[0]), RecvCase(c, &targets[1]), RecvCase(nullptr, &targets[2])};
+    go_case k[] = {RecvCase(d, &targets[0]), RecvCase(c, &targets[1]),
+                   RecvCase(nullptr, &targets[2])};
     c.Send(42);
     EXPECT_EQ(Select(k), 1);
     EXPECT_EQ(targets[0], 0);
@@ -670,9 +676,7 @@ TEST(Select, BreakLeavesTheSwitchOnly) {
     for (int i = 0; i < 10; i++) {
       intchan_send(c, i);
       switch (GO_SELECT(nullptr, intchan_recv_case(d, &v), intchan_recv_case(c, &v))) {
-        case 0:
-          ADD_FAILURE() << "d is empty";
-          break;
+        case 0: ADD_FAILURE() << "d is empty"; break;
         case 1:
           if (v == i) break;
           ADD_FAILURE() << v;
@@ -799,9 +803,9 @@ TEST(Select, OkFlags) {
   });
 }
 
-// ---- Go: test/chanlinear.go: leaving a long queue takes constant time.
-// n goroutines wait in one of `queues` common queues and each on a channel of its own as well, through which they are
-// let go in an order that suits no end of a common queue.
+// ---- Go: test/chanlinear.go: leaving a long queue takes constant time. n goroutines wait in one
+// of `queues` common queues and each on a channel of its own as well, through which they are let
+// go in an order that suits no end of a common queue.
 go_nsec LeaveQueues(size_t n, size_t queues) {
   std::vector<Chan<int>> common, own;
   for (size_t i = 0; i < queues; i++) common.emplace_back(0);
@@ -820,7 +824,8 @@ go_nsec LeaveQueues(size_t n, size_t queues) {
   std::vector<size_t> order(n);
   for (size_t i = 0; i < n; i++) order[i] = i;
   Rng rng(1);
-  for (size_t i = n - 1; i > 0; i--) std::swap(order[i], order[rng.Below(static_cast<uint32_t>(i + 1))]);
+  for (size_t i = n - 1; i > 0; i--)
+    std::swap(order[i], order[rng.Below(static_cast<uint32_t>(i + 1))]);
   go_nsec t0 = go_now();
   for (size_t i : order) own[i].Send(1);
   go_wg_wait(&wg);
@@ -832,8 +837,9 @@ TEST(SelectQueue, LeavingALongQueueIsCheap) {
     Procs procs(1);
     constexpr size_t n = static_cast<size_t>(Goroutines(16000));
     (void)LeaveQueues(n, n);  // stacks and caches are there now
-    // One queue of n is left about as fast as n queues of one. Walking it would take n/2 steps through cold memory
-    // each time, some fifty times as long. One good pair of measurements is enough: a noisy machine only makes them worse.
+    // One queue of n is left about as fast as n queues of one. Walking it would take n/2 steps
+    // through cold memory each time, some fifty times as long. One good pair of measurements is
+    // enough: a noisy machine only makes them worse.
     bool cheap = kSanitized;
     go_nsec shortest = 0, longest = 0;
     for (int i = 0; i < 10 && !cheap; i++) {

@@ -16,7 +16,8 @@ namespace {
 // Go: TestSleep (time/sleep_test.go): never early.
 TEST(Sleep, NeverEarly) {
   RunGo([] {
-    for (go_nsec d : {GO_NS, 100 * GO_NS, GO_US, 50 * GO_US, 999 * GO_US, GO_MS, 1001 * GO_US, 10 * GO_MS}) {
+    for (go_nsec d :
+         {GO_NS, 100 * GO_NS, GO_US, 50 * GO_US, 999 * GO_US, GO_MS, 1001 * GO_US, 10 * GO_MS}) {
       for (int i = 0; i < 10; i++) {
         go_nsec t0 = go_now();
         EXPECT_EQ(go_sleep(nullptr, d), 0);
@@ -53,8 +54,8 @@ TEST(Sleep, NeverEarlyWithSignals) {
   sigaction(SIGUSR1, &old, nullptr);
 }
 
-// Go: TestSleepZeroDeadlock, TestOverflowSleep (time/sleep_test.go): zero and negative durations end at once. (The longest
-// ones: deadlock_crash_test.cc.)
+// Go: TestSleepZeroDeadlock, TestOverflowSleep (time/sleep_test.go): zero and negative durations
+// end at once. (The longest ones: deadlock_crash_test.cc.)
 TEST(Sleep, ZeroAndNegativeReturnAtOnce) {
   RunGo([] {
     for (int i = 0; i < 1000; i++) {
@@ -66,8 +67,9 @@ TEST(Sleep, ZeroAndNegativeReturnAtOnce) {
   });
 }
 
-// Go: TestAfterQueuing (time/sleep_test.go): thirteen timers, set in disorder, fire in the order of their times. A machine
-// that pauses for longer than the distance between two may swap them: then once more, slower.
+// Go: TestAfterQueuing (time/sleep_test.go): thirteen timers, set in disorder, fire in the order
+// of their times. A machine that pauses for longer than the distance between two may swap them:
+// then once more, slower.
 bool FireInOrder(go_nsec delta) {
   static const int kSlots[] = {5, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0};
   Chan<int> fired(13);
@@ -146,7 +148,8 @@ TEST(Sleep, AloneInAnIdleProcess) {
   }
 }
 
-// Go: TestAfterFuncStarvation (time/sleep_test.go): on one P, a ping-pong pair does not starve a timer.
+// Go: TestAfterFuncStarvation (time/sleep_test.go): on one P, a ping-pong pair does not starve a
+// timer.
 TEST(Sleep, NotStarvedByAPingPong) {
   RunGo([] {
     Procs procs(1);

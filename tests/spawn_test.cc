@@ -46,7 +46,9 @@ struct Head {
   std::atomic<int> *bad;
   uint64_t seed;
 };
-unsigned char PatternAt(uint64_t seed, size_t i) { return static_cast<unsigned char>(seed + i * 131 + (i >> 8)); }
+unsigned char PatternAt(uint64_t seed, size_t i) {
+  return static_cast<unsigned char>(seed + i * 131 + (i >> 8));
+}
 
 void FillCopyArgs(std::vector<unsigned char> *bytes, const Head &h) {
   for (size_t i = 0; i < bytes->size(); i++) (*bytes)[i] = PatternAt(h.seed, i);
@@ -121,7 +123,8 @@ TEST(SpawnCopy, OneToEightBytes) {
     Chan<uint64_t> c(0);
     out = &c;
     const unsigned char bytes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    EXPECT_EQ(go_spawn_copy([](void *p) { out->Send(*static_cast<unsigned char *>(p)); }, bytes, 1), 0);
+    EXPECT_EQ(go_spawn_copy([](void *p) { out->Send(*static_cast<unsigned char *>(p)); }, bytes, 1),
+              0);
     EXPECT_EQ(c.Take(), 1u);
     EXPECT_EQ(go_spawn_copy(
                   [](void *p) {
@@ -147,13 +150,19 @@ TEST(SpawnCopy, HostileSizesAreRefused) {
     for (size_t size : {max, max - 1, max - 15, max - 4095, max / 2, pmax, pmax + 1,
                         static_cast<size_t>(1) << 47, static_cast<size_t>(1) << 31}) {
       EXPECT_EQ(go_spawn_copy([](void *) { ran = true; }, &byte, size), GO_EINVAL) << size;
-      EXPECT_EQ(go_spawn_opt(nullptr, [](void *) { ran = true; }, &byte, size), GO_EINVAL) << size;
+      EXPECT_EQ(go_spawn_opt(
+                    nullptr, [](void *) { ran = true; }, &byte, size),
+                GO_EINVAL)
+          << size;
     }
     go_spawn_opts o{};
     for (size_t stack : {static_cast<size_t>(16) << 10, static_cast<size_t>(256) << 10}) {
       o.stack_size = stack;
       for (size_t size : {stack / 2 + 1, stack, stack + 1, 2 * stack, max}) {
-        EXPECT_EQ(go_spawn_opt(&o, [](void *) { ran = true; }, &byte, size), GO_EINVAL) << size;
+        EXPECT_EQ(go_spawn_opt(
+                      &o, [](void *) { ran = true; }, &byte, size),
+                  GO_EINVAL)
+            << size;
       }
     }
     EXPECT_EQ(go_count(), 1);
@@ -184,8 +193,9 @@ TEST(SpawnCopy, HalfOfTheDefaultStack) {
 TEST(SpawnOpt, StackSizesOutOfRange) {
   RunGo([] {
     Until([] { return go_count() == 1; });
-    for (size_t size : {static_cast<size_t>(1), static_cast<size_t>(8) << 10, (static_cast<size_t>(16) << 10) - 1,
-                        (static_cast<size_t>(1) << 30) + 1, static_cast<size_t>(1) << 31, SIZE_MAX}) {
+    for (size_t size :
+         {static_cast<size_t>(1), static_cast<size_t>(8) << 10, (static_cast<size_t>(16) << 10) - 1,
+          (static_cast<size_t>(1) << 30) + 1, static_cast<size_t>(1) << 31, SIZE_MAX}) {
       go_spawn_opts o{};
       o.stack_size = size;
       EXPECT_EQ(SpawnOptAt("bad", o, [] { ADD_FAILURE() << "must not run"; }), GO_EINVAL) << size;
@@ -289,7 +299,8 @@ TEST(GoMacro, IsAnOrdinaryFunctionToo) {
   });
 }
 
-// Go: "the go statement evaluates the function value and parameters as usual in the calling goroutine".
+// Go: "the go statement evaluates the function value and parameters as usual in the calling
+// goroutine".
 TEST(GoMacro, ArgumentsAreEvaluatedNow) {
   RunGo([] {
     intchan out = intchan_new(16);

@@ -55,14 +55,13 @@ TEST(StackOverflow, IsReportedByName) {
       return 0;
     });
   });
-  ExpectOverflow(r, std::string("golib: stack overflow: goroutine [0-9]+ \"deep one\" exceeded ") + DefaultSize() +
+  ExpectOverflow(r, std::string("golib: stack overflow: goroutine [0-9]+ \"deep one\" exceeded ") +
+                        DefaultSize() +
                         " \\(spawned at overflows@.*stack_crash_test\\.cc:[0-9]+\\)");
 }
 
 TEST(StackOverflow, InMain) {
-  ChildResult r = RunChild([] {
-    return RunMain([](int, char **) { return Endless(0); });
-  });
+  ChildResult r = RunChild([] { return RunMain([](int, char **) { return Endless(0); }); });
   ExpectOverflow(r, std::string("golib: stack overflow: goroutine 1 .*exceeded ") + DefaultSize());
 }
 
@@ -80,7 +79,11 @@ TEST(StackOverflow, OfSmallStacks) {
   struct {
     size_t size;
     const char *text;
-  } rows[] = {{16 << 10, "16 KiB"}, {64 << 10, "64 KiB"}, {2 << 20, "2 MiB"}, {4 << 20, "4 MiB"}, {100 << 20, "128 MiB"}};
+  } rows[] = {{16 << 10, "16 KiB"},
+              {64 << 10, "64 KiB"},
+              {2 << 20, "2 MiB"},
+              {4 << 20, "4 MiB"},
+              {100 << 20, "128 MiB"}};
   for (const auto &row : rows) {
     if (kSanitized && row.size > (1 << 20)) continue;
     ChildResult r = RunChild([&row] {
@@ -88,12 +91,14 @@ TEST(StackOverflow, OfSmallStacks) {
       o.stack_size = row.size;
       o.name = "sized";
       return RunMain([](int, char **) {
-        CHILD_CHECK(go_spawn_opt(&o, [](void *) { (void)Endless(0); }, nullptr, 0) == 0);
+        CHILD_CHECK(go_spawn_opt(
+                        &o, [](void *) { (void)Endless(0); }, nullptr, 0) == 0);
         (void)go_sleep(nullptr, GO_HOUR);
         return 0;
       });
     });
-    ExpectOverflow(r, std::string("golib: stack overflow: goroutine [0-9]+ \"sized\" exceeded ") + row.text);
+    ExpectOverflow(
+        r, std::string("golib: stack overflow: goroutine [0-9]+ \"sized\" exceeded ") + row.text);
   }
 }
 
@@ -122,15 +127,16 @@ TEST(StackOverflow, HurtsNobodyElse) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       for (int i = 0; i < 20; i++) {
-        CHILD_CHECK(go_spawn([](void *) {
-                      volatile char mine[4096];
-                      for (char n = 0;; n++) {
-                        for (volatile char &c : mine) c = n;
-                        go_yield();
-                        for (volatile char &c : mine) CHILD_CHECK(c == n);
-                      }
-                    },
-                             nullptr) == 0);
+        CHILD_CHECK(go_spawn(
+                        [](void *) {
+                          volatile char mine[4096];
+                          for (char n = 0;; n++) {
+                            for (volatile char &c : mine) c = n;
+                            go_yield();
+                            for (volatile char &c : mine) CHILD_CHECK(c == n);
+                          }
+                        },
+                        nullptr) == 0);
       }
       for (int i = 0; i < 100; i++) go_yield();
       CHILD_CHECK(GO(overflows) == 0);
@@ -141,25 +147,27 @@ TEST(StackOverflow, HurtsNobodyElse) {
   ExpectOverflow(r, "golib: stack overflow: goroutine [0-9]+ \"deep one\"");
 }
 
-// An overflow of a goroutine that was deep before and is again; of one on a stack that was deep before.
+// An overflow of a goroutine that was deep before and is again; of one on a stack that was deep
+// before.
 TEST(StackOverflow, OnAReusedDeepStack) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       for (int i = 0; i < 5; i++) {
         go_wg wg{};
         go_wg_add(&wg, 1);
-        CHILD_CHECK(go_spawn([](void *p) {
-                      struct Local {
-                        static __attribute__((noinline)) int Deep(int n) {
-                          volatile char frame[4096];
-                          frame[0] = 1;
-                          return n == 0 ? 0 : Deep(n - 1) + frame[0];
-                        }
-                      };
-                      CHILD_CHECK(Local::Deep(kSanitized ? 20 : 4000) >= 0);
-                      go_wg_done(static_cast<go_wg *>(p));
-                    },
-                             &wg) == 0);
+        CHILD_CHECK(go_spawn(
+                        [](void *p) {
+                          struct Local {
+                            static __attribute__((noinline)) int Deep(int n) {
+                              volatile char frame[4096];
+                              frame[0] = 1;
+                              return n == 0 ? 0 : Deep(n - 1) + frame[0];
+                            }
+                          };
+                          CHILD_CHECK(Local::Deep(kSanitized ? 20 : 4000) >= 0);
+                          go_wg_done(static_cast<go_wg *>(p));
+                        },
+                        &wg) == 0);
         go_wg_wait(&wg);
       }
       CHILD_CHECK(GO(overflows) == 0);
@@ -184,7 +192,8 @@ void InstallHandler() {
   sigaction(SIGSEGV, &sa, nullptr);
   sigaction(SIGBUS, &sa, nullptr);
 }
-void WriteToNowhere() { *reinterpret_cast<volatile int *>(16) = 1; }
+volatile uintptr_t g_nowhere = 16;  // volatile: the compiler must not know
+void WriteToNowhere() { *reinterpret_cast<volatile int *>(g_nowhere) = 1; }
 
 // They go to the handler that was there before golib's.
 TEST(Fault, GoesToTheHandlerThatWasThere) {
@@ -249,7 +258,8 @@ TEST(Fault, CanBeRepaired) {
     sigaction(SIGSEGV, &sa, nullptr);
     sigaction(SIGBUS, &sa, nullptr);
     return RunMain([](int, char **) {
-      g_page = static_cast<char *>(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+      g_page =
+          static_cast<char *>(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
       for (int i = 0; i < 10; i++) {
         mprotect(g_page, 4096, PROT_NONE);
         *g_page = static_cast<char>(i);

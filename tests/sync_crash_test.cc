@@ -15,8 +15,8 @@ bool Died(const ChildResult &r) { return r.signal == SIGABRT || r.code == 2; }
 
 int RunMain(int (*fn)(int, char **)) { return go_main(fn, 0, nullptr); }
 
-// Go: TestMutexMisuse (sync/mutex_test.go): unlocking what is not locked ends the process, also within
-// go_try, and says which call it was.
+// Go: TestMutexMisuse (sync/mutex_test.go): unlocking what is not locked ends the process, also
+// within go_try, and says which call it was.
 TEST(MutexMisuse, UnlockOfUnlocked) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {

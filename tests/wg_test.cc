@@ -8,7 +8,8 @@ using namespace golib_test;
 
 namespace {
 
-// Go: TestWaitGroup (sync/waitgroup_test.go): two groups, one to go and one to come back; used again and again.
+// Go: TestWaitGroup (sync/waitgroup_test.go): two groups, one to go and one to come back; used
+// again and again.
 void ThereAndBack(go_wg *there, go_wg *back) {
   constexpr int n = 16;
   go_wg_add(there, n);
@@ -158,8 +159,9 @@ TEST(WaitGroup, FreedRightAfterTheWait) {
   });
 }
 
-// ---- Go: TestWaitGroupGo (sync/waitgroup_test.go), and TestIssue76126: done, however the goroutine ends. (In Go a panic in
-// it ends the process; here it ends the goroutine, so the wait has to return.)
+// ---- Go: TestWaitGroupGo (sync/waitgroup_test.go), and TestIssue76126: done, however the
+// goroutine ends. (In Go a panic in it ends the process; here it ends the goroutine, so the wait
+// has to return.)
 
 GO_FUNC(wg_returns, (std::atomic<int> *, n)) { ++*n; }
 GO_FUNC(wg_exits, (std::atomic<int> *, n)) {
@@ -222,7 +224,9 @@ TEST(WaitGroupGo, FailedStartDoesNotCount) {
   RunGo([] {
     go_wg wg{};
     char byte = 0;
-    EXPECT_EQ(go_wg_spawn_site_("site", &wg, [](void *) {}, &byte, SIZE_MAX / 2), GO_EINVAL);
+    EXPECT_EQ(go_wg_spawn_site_(
+                  "site", &wg, [](void *) {}, &byte, SIZE_MAX / 2),
+              GO_EINVAL);
     go_wg_wait(&wg);
   });
 }

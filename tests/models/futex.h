@@ -1,4 +1,4 @@
-/* tests/models/futex.h: the system's sleeping and waking, for models. Declares a model's threads' waiting places. */
+/* tests/models/futex.h: the system's sleeping and waking, for models. */
 #ifndef GOLIB_TESTS_MODELS_FUTEX_H_
 #define GOLIB_TESTS_MODELS_FUTEX_H_
 
@@ -22,7 +22,7 @@ class event {
   rl::semaphore<tag> s_;
 };
 
-/* Compare and block, as one step under a lock. Waking goes by the address, and does not touch what is there. */
+/* Compare and block, as one step. Waking goes by the address, and does not touch what is there. */
 template <int Threads>
 class futex {
  public:
@@ -40,7 +40,8 @@ class futex {
     lock_.unlock($);
     bool interrupted = me.interrupts < 1 && rl::rand(2) == 0;
     me.interrupts += interrupted;
-    if (interrupted || (timed && rl::rand(2) == 0)) { /* something else than a waker ends the wait */
+    bool timed_out = !interrupted && timed && rl::rand(2) == 0;
+    if (interrupted || timed_out) {
       lock_.lock($);
       bool asleep = me.addr != NULL;
       me.addr = NULL;

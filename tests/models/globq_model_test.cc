@@ -1,4 +1,4 @@
-/* tests/models/globq_model_test.cc: the global queue (core/globq.h), with batches going in and shares coming out. */
+/* tests/models/globq_model_test.cc: the global queue (core/globq.h): batches in, shares out. */
 #include "tests/models/model.h"
 
 static int planted;
@@ -56,7 +56,7 @@ struct queue {
     int last[2] = {-1, -1};
     for (uint32_t i = 0; i < n; i++) {
       item *it = (item *)g;
-      void *next = i + 1 < n ? go_globq_link_(it) : NULL; /* it is ours: nobody else touches the link */
+      void *next = i + 1 < n ? go_globq_link_(it) : NULL; /* ours: nobody else touches it */
       assert(it->taken($) == 0);
       it->taken($) = 1;
       int id = it->id($);
@@ -68,8 +68,7 @@ struct queue {
     return n;
   }
   void check() {
-    while (get(1, N) != 0) {
-    }
+    while (get(1, N) != 0) {}
     assert(go_ld_rlx(&q.n) == 0);
     assert(go_get(q.head) == NULL && go_get(q.tail) == NULL);
     for (item &i : all) {
@@ -102,16 +101,12 @@ struct batches : rl::test_suite<batches, 4> {
         q.put(0, 2);
         q.put(2, 1);
         break;
-      case 1:
-        q.put(3, 3);
-        break;
+      case 1: q.put(3, 3); break;
       case 2:
         q.get(2, 1);
         q.get(2, 4);
         break;
-      default:
-        q.get(2, 4);
-        q.get(1, 2);
+      default: q.get(2, 4); q.get(1, 2);
     }
   }
 };

@@ -1,8 +1,9 @@
-/* tests/models/goroutines.h: takes the place of core/sched.h, for models that compile sync/'s sources.
+/* tests/models/goroutines.h: takes the place of core/sched.h, for models that compile sync/'s
+ * sources.
  *
- * Each thread of a model is a goroutine with an M of its own, and parks and readies by an event. Contexts are those of
- * core/cancel.c. What is plain data in the sources stays so: Relacy checks it only where it
- * is atomic; the models guard rl::vars with it.
+ * Each thread of a model is a goroutine with an M of its own, and parks and readies by an event.
+ * Contexts are those of core/cancel.c. What is plain data in the sources stays so: Relacy checks it
+ * only where it is atomic; the models guard rl::vars with it.
  */
 #ifndef GOLIB_TESTS_MODELS_GOROUTINES_H_
 #define GOLIB_TESTS_MODELS_GOROUTINES_H_

@@ -1,8 +1,10 @@
-/* tests/models/idle_model_test.cc: who wakes whom when work appears (core/idle.h), on the real queues.
+/* tests/models/idle_model_test.cc: who wakes whom when work appears (core/idle.h), on the real
+ * queues.
  *
- * The functions around the counters are those of core/sched.c and core/proc.c, under the same names, without timers
- * and poller. Each piece of work runs until all of them have begun, each on a P of its own. So when
- * work is queued, a P idle and nobody about to find both, the model has a deadlock, which Relacy reports.
+ * The functions around the counters are those of core/sched.c and core/proc.c, under the same
+ * names, without timers and poller. Each piece of work runs until all of them have begun, each on a
+ * P of its own. So when work is queued, a P idle and nobody about to find both, the model has a
+ * deadlock, which Relacy reports.
  */
 #include "tests/models/futex.h"
 
@@ -46,8 +48,8 @@ enum bugs {
 
 enum { NOBODY = -1 };
 
-/* Ps [0, Busy) are held for ever by those who submit. Ms [0, Ms) hold a P each; then there are Spares, not started yet.
- * The queues of the latter's Ps matter only where there are batches. */
+/* Ps [0, Busy) are held for ever by those who submit. Ms [0, Ms) hold a P each; then there are
+ * Spares, not started yet. The queues of the latter's Ps matter only where there are batches. */
 template <int Busy, int Ms, int Spares, bool Batches = false>
 struct sched {
   enum { Queues = Busy + (Batches ? Ms : 0) };
@@ -430,7 +432,7 @@ struct two : rl::test_suite<two, 5> {
   }
 };
 
-/* M 0 has made its P idle and is about to look again; may take it back under the nose of one who wants to wake. */
+/* M 0 has made its P idle and looks again; it may take it back before one who wants to wake. */
 struct in_vain : rl::test_suite<in_vain, 4> {
   sched<2, 2, 0> s;
   void before() {
@@ -473,14 +475,9 @@ struct handoff : rl::test_suite<handoff, 3> {
   void before() { s.init(1); }
   void thread(unsigned i) {
     switch (i) {
-      case 0:
-        s.go_ready_(0, 0);
-        break;
-      case 1:
-        s.go_p_handoff_(1);
-        break;
-      default:
-        s.m_loop(1);
+      case 0: s.go_ready_(0, 0); break;
+      case 1: s.go_p_handoff_(1); break;
+      default: s.m_loop(1);
     }
   }
 };

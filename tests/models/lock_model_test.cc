@@ -83,8 +83,8 @@ struct pair : rl::test_suite<pair, 2> {
   }
 };
 
-/* An element goes from one channel to another and back, and is in one of them, or in both, at all times. A
- * select that finds neither ready must notice that its looks do not fit together. */
+/* An element goes from one channel to another and back, and is in one of them, or in both, at all
+ * times. A select that finds neither ready must notice that its looks do not fit together. */
 struct channels : rl::test_suite<channels, 2> {
   struct channel {
     go_a32 lock, count;
@@ -128,7 +128,8 @@ int main() {
   holds<channels>("two channels", random(200000));
   finds<pair>(planted, NO_VERSION, "unlocking brings the old word back", random(100000));
   finds<exclusion<3, 1>>(planted, NO_RELEASE, "unlocking publishes nothing", random(100000));
-  finds<channels>(planted, WEAK_FIELDS, "fields are read before the lock's word is seen", random(100000));
+  finds<channels>(planted, WEAK_FIELDS, "fields are read before the lock's word is seen",
+                  random(100000));
   finds<channels>(planted, ONE_LOOK, "a select that looks once", random(100000));
   return model::finish();
 }

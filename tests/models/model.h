@@ -1,15 +1,17 @@
 /* tests/models/model.h: how a model is searched, and how a planted bug must be found.
  *
- * A model is an rl::test_suite: some threads that run golib's lock-free code, with assertions. Relacy runs it
- * many times, each time with another interleaving and other stale values for relaxed loads, and
- * looks for failed assertions, data races on rl::var, deadlocks, and use of freed memory.
+ * A model is an rl::test_suite: some threads that run golib's lock-free code, with assertions.
+ * Relacy runs it many times, each time with another interleaving and other stale values for relaxed
+ * loads, and looks for failed assertions, data races on rl::var, deadlocks, and use of freed
+ * memory.
  *
  *   holds<Model>("name", random(200000));   every run must be right; so many runs
  *   holds<Model>("name", bound(2));         every run with at most two preemptions, exhaustively
  *   finds<Model>(planted, 1, "what", random(200000));  with bug 1 planted, some run must go wrong
  *
- * A model's source says `static int planted; #define GO_X_BUG_ planted` before it includes the header.
- * Models contain no static state, so that a failing run can be repeated: it is, with its history printed.
+ * A model's source says `static int planted; #define GO_X_BUG_ planted` before it includes the
+ * header. Models contain no static state, so that a failing run can be repeated: it is, with its
+ * history printed.
  */
 #ifndef GOLIB_TESTS_MODELS_MODEL_H_
 #define GOLIB_TESTS_MODELS_MODEL_H_
@@ -44,7 +46,7 @@ inline uint64_t scaled(uint64_t runs) {
 inline search<rl::random_scheduler> random(uint64_t runs) {
   return {rl::sched_random, scaled(runs), 0};
 }
-/* All runs with so many switches away from a thread that could go on; stops after `runs` of them. */
+/* All runs with so many switches away from threads that could go on; stops after `runs` of them. */
 inline search<rl::context_bound_scheduler> bound(unsigned preemptions, uint64_t runs = 200000) {
   return {rl::sched_bound, scaled(runs), preemptions};
 }
@@ -127,9 +129,10 @@ outcome simulate(search<S> s, bool show) {
 template <class Search>
 const char *text(const Search &s) {
   static char t[40];
-  snprintf(t, sizeof t, s.how == rl::sched_random  ? "random"
-                        : s.how == rl::sched_bound ? "%u preemptions"
-                                                   : "full search",
+  snprintf(t, sizeof t,
+           s.how == rl::sched_random  ? "random"
+           : s.how == rl::sched_bound ? "%u preemptions"
+                                      : "full search",
            s.preemptions);
   return t;
 }

@@ -1,4 +1,5 @@
-/* tests/models/mutex_model_test.cc: sync/mutex.c itself, with goroutines that are threads of the model. */
+/* tests/models/mutex_model_test.cc: sync/mutex.c itself, with goroutines that are threads of the
+ * model. */
 #include "tests/models/goroutines.h"
 
 static int planted;
@@ -116,7 +117,8 @@ int main() {
   holds<cancelled<3>>("cancelled, two", bound(3));
   holds<cancelled<4>>("cancelled, three", random(200000));
   finds<plain<3, 2>>(planted, 1, "gives the guard back, then unlocks", random(100000));
-  finds<plain<3, 2>>(planted, 2, "a woken waiter that waits again still counts as one", random(100000));
+  finds<plain<3, 2>>(planted, 2, "a woken waiter that waits again still counts as one",
+                     random(100000));
   finds<plain<3, 2>>(planted, 3, "unlocking publishes nothing", random(100000));
   finds<plain<3, 2>>(planted, 4, "waits without having tried under the guard", random(100000));
   return model::finish();

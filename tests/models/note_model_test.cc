@@ -83,7 +83,7 @@ struct again : rl::test_suite<again, 2> {
   }
 };
 
-/* A list with a note: many wake, one sleeps until it has got all (the starter of threads, core/proc.c). */
+/* A list with a note: many wake, one sleeps until it has got all (core/proc.c, the starter). */
 struct many : rl::test_suite<many, 3> {
   with_kernel k;
   go_a32 lock;

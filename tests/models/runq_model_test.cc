@@ -14,7 +14,7 @@ using model::full;
 using model::holds;
 using model::random;
 
-/* What is queued, and that each is taken once, by somebody who sees what was written before it was put. */
+/* What is queued; that each is taken once, by somebody who sees what was written before. */
 template <int N>
 struct items {
   struct item {
@@ -128,7 +128,7 @@ struct small_ring : rl::test_suite<small_ring, 2> {
   }
 };
 
-/* The owner takes the newest, thieves the oldest half. The word returns to the same head and tail. */
+/* The owner takes the newest, thieves the oldest half. Head and tail return to what they were. */
 template <int Threads>
 struct fresh : rl::test_suite<fresh<Threads>, Threads> {
   items<6> s;
@@ -246,7 +246,7 @@ struct never_empty : rl::test_suite<never_empty, 2> {
   }
 };
 
-/* As the scheduler uses it: all parts, what a thief does, and an owner that had been alone before. */
+/* As the scheduler uses it: all parts, what a thief does, and an owner that was alone before. */
 struct mixed : rl::test_suite<mixed, 3> {
   items<6> s;
   go_a32 open;

@@ -1,5 +1,5 @@
-/* tests/models/wg_model_test.cc: sync/wg.c itself, with goroutines that are threads of the model. Woken waiters free the
- * wait group at once.
+/* tests/models/wg_model_test.cc: sync/wg.c itself, with goroutines that are threads of the model.
+ * Woken waiters free the wait group at once.
  */
 #include "tests/models/goroutines.h"
 
@@ -22,8 +22,8 @@ using model::full;
 using model::holds;
 using model::random;
 
-/* Threads below Doers call done once, the next ones wait. The last waiter that is back frees it. With Cancel, the
- * last thread cancels all waits; who was cancelled waits again, without context. */
+/* Threads below Doers call done once, the next ones wait. The last waiter that is back frees it.
+ * With Cancel, the last thread cancels all waits; who was cancelled waits again, uncancellable. */
 template <int Doers, int Waiters, bool Cancel>
 struct done_and_wait
     : rl::test_suite<done_and_wait<Doers, Waiters, Cancel>, Doers + Waiters + Cancel> {

@@ -1,11 +1,12 @@
 // tests/support/child.h: code that is expected to end its process, run in a child process.
 //
 // The child is a plain fork: lambdas stand in the test that judges them, and it works under an
-// emulator too. In return the parent must never have used golib itself, as its threads would be missing in
-// the child: such tests live in *_crash_test.cc, whose parent only forks and compares.
+// emulator too. In return the parent must never have used golib itself, as its threads would be
+// missing in the child: such tests live in *_crash_test.cc, whose parent only forks and compares.
 //
-// ThreadSanitizer keeps a thread of its own twice in a forked child, which looks like a thread that may wake a
-// goroutine. So with it the child starts this very test anew and skips what is not its part.
+// ThreadSanitizer keeps a thread of its own twice in a forked child, which looks like a thread
+// that may wake a goroutine. So with it the child starts this very test anew and skips what is not
+// its part.
 #ifndef GOLIB_TESTS_SUPPORT_CHILD_H_
 #define GOLIB_TESTS_SUPPORT_CHILD_H_
 
@@ -55,13 +56,13 @@ inline std::ostream &operator<<(std::ostream &os, const ChildResult &r) {
 inline constexpr int kCheckFailed = 99;
 
 // Inside a child, where EXPECT_ would be heard by nobody.
-#define CHILD_CHECK(cond)                                                                 \
-  do {                                                                                    \
-    if (!(cond)) {                                                                        \
-      fprintf(stderr, "%s:%d: child check failed: %s\n", __FILE__, __LINE__, #cond);       \
-      fflush(stderr);                                                                     \
-      _exit(::golib_test::kCheckFailed);                                                  \
-    }                                                                                     \
+#define CHILD_CHECK(cond)                                                            \
+  do {                                                                               \
+    if (!(cond)) {                                                                   \
+      fprintf(stderr, "%s:%d: child check failed: %s\n", __FILE__, __LINE__, #cond); \
+      fflush(stderr);                                                                \
+      _exit(::golib_test::kCheckFailed);                                             \
+    }                                                                                \
   } while (0)
 
 #if defined(__SANITIZE_THREAD__)
@@ -86,11 +87,13 @@ inline int NextChild() {
   const testing::TestInfo *t = testing::UnitTest::GetInstance()->current_test_info();
   std::string filter = std::string("--gtest_filter=") + t->test_suite_name() + "." + t->name();
   setenv(kChildEnv, std::to_string(n).c_str(), 1);
-  for (const char *name : {"TEST_TOTAL_SHARDS", "GTEST_TOTAL_SHARDS", "XML_OUTPUT_FILE", "GTEST_OUTPUT"}) {
+  for (const char *name :
+       {"TEST_TOTAL_SHARDS", "GTEST_TOTAL_SHARDS", "XML_OUTPUT_FILE", "GTEST_OUTPUT"}) {
     unsetenv(name);
   }
   const char *options = getenv("TSAN_OPTIONS");  // it sleeps for a second at exit, else
-  setenv("TSAN_OPTIONS", ((options != nullptr ? std::string(options) + ":" : "") + "atexit_sleep_ms=0").c_str(), 1);
+  setenv("TSAN_OPTIONS",
+         ((options != nullptr ? std::string(options) + ":" : "") + "atexit_sleep_ms=0").c_str(), 1);
   int null = open("/dev/null", O_WRONLY);
   dup2(null, 1);
   close(null);
@@ -149,8 +152,7 @@ ChildResult RunChild(F f) {
   }
   close(fds[0]);
   int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
   if (WIFEXITED(status)) {
     r.code = WEXITSTATUS(status);
   } else if (WIFSIGNALED(status)) {

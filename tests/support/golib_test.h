@@ -2,12 +2,12 @@
 // themselves, sizes that suit the build.
 //
 // Rules for tests:
-//  - EXPECT_ works on goroutines and threads alike. ASSERT_ returns from the lambda it stands in, so it
-//    is for lambdas that hold nothing.
-//  - Never suspend inside an EXPECT_'s message: GoogleTest may hold its own lock there.
-//  - A panic and go_exit run GO_DEFER's calls, not C++ destructors: what lies between Catch() and
-//    the panic owns nothing.
-//  - Every goroutine is joined (wait group, channel) before the locals it refers to go.
+// - EXPECT_ works on goroutines and threads alike. ASSERT_ returns from the lambda it stands in,
+//   so it is for lambdas that hold nothing.
+// - Never suspend inside an EXPECT_'s message: GoogleTest may hold its own lock there.
+// - A panic and go_exit run GO_DEFER's calls, not C++ destructors: what lies between Catch() and
+//   the panic owns nothing.
+// - Every goroutine is joined (wait group, channel) before the locals it refers to go.
 #ifndef GOLIB_TESTS_SUPPORT_GOLIB_TEST_H_
 #define GOLIB_TESTS_SUPPORT_GOLIB_TEST_H_
 
@@ -119,8 +119,7 @@ inline void MustStart(int rc) {
 
 // Start the lambda as a goroutine; the second counts it in a wait group until it has ended and its
 // captures are gone. A failure to start is a failure of the test.
-#define SPAWN(...) \
-  ::golib_test::MustStart(::golib_test::SpawnAt(GO_SITE_("lambda"), __VA_ARGS__))
+#define SPAWN(...) ::golib_test::MustStart(::golib_test::SpawnAt(GO_SITE_("lambda"), __VA_ARGS__))
 #define SPAWN_WG(wg, ...) \
   ::golib_test::MustStart(::golib_test::SpawnWgAt(GO_SITE_("lambda"), (wg), __VA_ARGS__))
 
@@ -144,8 +143,8 @@ void RunGo(F &&f) {
   EXPECT_EQ(rc, 0) << go_strerror(rc);
 }
 
-// go_try of a lambda. Not its own frame's destructors but go_try's contract is what is under test, so the
-// lambda owns nothing.
+// go_try of a lambda. Not its own frame's destructors but go_try's contract is what is under test,
+// so the lambda owns nothing.
 struct Caught {
   int rc = 0;
   go_panic_info info{};
