@@ -159,6 +159,7 @@ struct go_p_ {
   int32_t ticks;    /* goroutines to run until the next look round */
   bool solo;        /* see core/runq.h */
   uint8_t turn;     /* counts picks, to give the fresh and the old their turns */
+  uint8_t rounds;   /* counts look rounds, to give the global queue its turns */
   uint8_t state;    /* under sched.lock */
   int64_t tick_at;  /* when it looked round last */
   int32_t tick_n;   /* and how many ticks it had then */
@@ -210,7 +211,7 @@ struct go_m_ {
 /* ---- the scheduler ---- */
 
 static inline void *go_globq_link_(void *g) { return ((go_g_ *)g)->link; }
-static inline void go_globq_set_link_(void *g, void *next) { ((go_g_ *)g)->link = next; }
+static inline void go_globq_set_link_(void *g, void *next) { ((go_g_ *)g)->link = (go_g_ *)next; }
 #include "core/globq.h"
 
 #define GO_PROCS_MAX_ 1024

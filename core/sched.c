@@ -287,7 +287,7 @@ go_m_ *go_yield_m_(go_m_ *m) {
     return yield_local(m, p, g);
   }
   go_set_state_(g, GO_G_RUNNABLE_);
-  p->ticks = 0;
+  p->ticks--;
   m->prev = g;
   m->requeue = g; /* from g0, where it may go to the global queue */
   m = switch_to(m, g, NULL, false);
@@ -453,7 +453,8 @@ static go_g_ *look_round(go_m_ *m, go_p_ *p) {
       return oldest;
     }
   }
-  return global_get(p, 1);
+  /* In turns with the local queues, which may be looked at once a round only when goroutines run long. */
+  return ++p->rounds % 2 != 0 ? global_get(p, 1) : NULL;
 }
 
 static go_g_ *steal_half(go_p_ *p, go_p_ *victim) {

@@ -82,7 +82,7 @@ char *go_stack_high_(uint32_t cls, char *top) { return top - guard_size(cls); }
 
 char *go_stack_start_(uint32_t cls, char *top) {
   uint32_t slot = (uint32_t)((uintptr_t)top >> cls) * 2654435761u; /* spreads neighbours */
-  size_t lines = slot >> 27;                                       /* 0 to 31: within half a page */
+  size_t lines = cls < 16 ? 0 : slot >> 27; /* 0 to 31: within half a page; small stacks need theirs */
   size_t step = class_size(cls) >> 11; /* 32 KiB at the default size; nothing for small stacks */
   step = step > 32768 ? 32768 : step & ~(go_os_page_() - 1);
   size_t pages = (slot >> 22 & 31) * step;

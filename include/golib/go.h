@@ -33,7 +33,8 @@ GO_API GO_NODISCARD int go_spawn_copy(void (*fn)(void *), const void *args, size
 /* What go_spawn_opt can ask for; all-zero means the defaults. */
 typedef struct go_spawn_opts {
   const char *name;    /* for dumps and reports; copied, 31 bytes are kept */
-  size_t stack_size;   /* bytes, 16 KiB to 1 GiB, rounded up to a power of two; 0: the program's */
+  size_t stack_size;   /* bytes, 16 KiB to 1 GiB, rounded up to a power of two; 0: the program's.
+                          A sixteenth, at least a page, is guard */
   bool pinned;         /* stays on one thread of its own, as after go_lock_thread() */
   uint64_t reserved_[4];
 } go_spawn_opts;
