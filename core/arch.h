@@ -50,7 +50,8 @@ void go_arch_relax_(void);
 /* Return addresses of the computation suspended in *c (c NULL: of the caller), innermost first, by
  * frame pointers, reading only [lo, hi) of its stack. Returns how many of at most n were found.
  * Async-signal-safe. */
-int go_arch_backtrace_(const go_arch_ctx_ *c, const void *lo, const void *hi, void **ret_pcs, int n);
+int go_arch_backtrace_(const go_arch_ctx_ *c, const void *lo, const void *hi, void **ret_pcs,
+                       int n);
 
 /* The same from a frame pointer on, such as that of a fault (go_os_fault_regs_), whose own PC is not
  * among them. Async-signal-safe. */

@@ -112,12 +112,12 @@ typedef struct go_aptr {
 /* StoreLoad between two atomic accesses. Orders atomics only: no plain data is published by it alone, so
  * ThreadSanitizer, which does not see fences, loses nothing (and gcc's warning about it is moot). */
 #if defined(__SANITIZE_THREAD__) && defined(__GNUC__) && !defined(__clang__)
-#define go_fence_sc()                                    \
-  do {                                                   \
-    _Pragma("GCC diagnostic push");                      \
-    _Pragma("GCC diagnostic ignored \"-Wtsan\"");        \
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);             \
-    _Pragma("GCC diagnostic pop");                       \
+#define go_fence_sc()                             \
+  do {                                            \
+    _Pragma("GCC diagnostic push");               \
+    _Pragma("GCC diagnostic ignored \"-Wtsan\""); \
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);      \
+    _Pragma("GCC diagnostic pop");                \
   } while (0)
 #else
 #define go_fence_sc() __atomic_thread_fence(__ATOMIC_SEQ_CST)

@@ -52,7 +52,8 @@ bool go_cancel_fire_(go_m_ *m, go_cancel_ *c, int err) {
   if (first) {
     go_st_rel(&c->err, (uint32_t)-err);
     for (go_cancel_wait_ *w = c->head; w != NULL; w = w->next) {
-      if (go_claim_(w->g, w->seq)) { /* it cannot leave before go_cancel_del_, which needs the lock */
+      if (go_claim_(w->g,
+                    w->seq)) { /* it cannot leave before go_cancel_del_, which needs the lock */
         w->g->claimed_by = w;
         go_ready_(m, w->g);
       }

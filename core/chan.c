@@ -47,7 +47,8 @@ static void report_leak(go_chan *c) {
   go_lock_(&c->lock);
   for (int op = GO_RECV; op <= GO_SEND; op++) {
     for (go_waiter_ *w = go_ld_rlx(&go_queue_of_(c, op)->head); w != NULL; w = w->next) {
-      go_out_str_(&o, "golib: leak: the last reference to a channel is gone, and so nothing wakes ");
+      go_out_str_(&o,
+                  "golib: leak: the last reference to a channel is gone, and so nothing wakes ");
       go_out_goroutine_(&o, w->g);
       go_out_str_(&o, op == GO_SEND ? " [chan send]\n" : " [chan receive]\n");
       go_out_flush_(&o);
@@ -77,9 +78,7 @@ void go_chan_unref(go_chan *c) {
   free_chan(c);
 }
 
-size_t go_chan_len(const go_chan *c) {
-  return c == NULL ? 0 : (size_t)go_ld_acq(&c->count);
-}
+size_t go_chan_len(const go_chan *c) { return c == NULL ? 0 : (size_t)go_ld_acq(&c->count); }
 
 size_t go_chan_cap(const go_chan *c) { return c == NULL ? 0 : (size_t)c->cap; }
 

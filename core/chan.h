@@ -27,11 +27,11 @@
 typedef struct go_waiter_ {
   struct go_waiter_ *next, *prev;
   go_g_ *g;
-  void *elem;     /* where to take from or to put to; NULL: nowhere */
-  uint32_t seq;   /* multi: number of the wait */
-  bool multi;     /* others may end the same wait: needs go_claim_ */
-  bool queued;    /* in the queue; under lock */
-  bool ok;        /* served by a counterpart; false: by close */
+  void *elem;   /* where to take from or to put to; NULL: nowhere */
+  uint32_t seq; /* multi: number of the wait */
+  bool multi;   /* others may end the same wait: needs go_claim_ */
+  bool queued;  /* in the queue; under lock */
+  bool ok;      /* served by a counterpart; false: by close */
 } go_waiter_;
 
 typedef struct go_waitq_ {

@@ -18,16 +18,11 @@ static const char *const reasons[] = {
 const char *go_state_text_(const go_g_ *g) {
   uint8_t reason = __atomic_load_n(&g->reason, __ATOMIC_RELAXED);
   switch (go_get_state_(g)) {
-    case GO_G_FRESH_:
-      return "not started";
-    case GO_G_RUNNABLE_:
-      return "runnable";
-    case GO_G_RUNNING_:
-      return "running";
-    case GO_G_WAITING_:
-      return reasons[reason < sizeof reasons / sizeof *reasons ? reason : 0];
-    default:
-      return "dead";
+    case GO_G_FRESH_: return "not started";
+    case GO_G_RUNNABLE_: return "runnable";
+    case GO_G_RUNNING_: return "running";
+    case GO_G_WAITING_: return reasons[reason < sizeof reasons / sizeof *reasons ? reason : 0];
+    default: return "dead";
   }
 }
 

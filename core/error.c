@@ -9,24 +9,20 @@
 const char *go_strerror(int code) {
   switch (code) {
 #define TEXT(name, value, text) \
-  case name:                    \
-    return text;
+  case name: return text;
     GO_ERRORS(TEXT)
 #undef TEXT
-    default:
-      return code >= 0 ? "success" : strerror(-code);
+    default: return code >= 0 ? "success" : strerror(-code);
   }
 }
 
 const char *go_error_name(int code) {
   switch (code) {
 #define NAME(name, value, text) \
-  case name:                    \
-    return #name;
+  case name: return #name;
     GO_ERRORS(NAME)
 #undef NAME
-    default:
-      return NULL;
+    default: return NULL;
   }
 }
 

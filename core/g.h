@@ -48,17 +48,17 @@ typedef struct go_p_ go_p_;
 enum go_g_state_ { GO_G_DEAD_, GO_G_FRESH_, GO_G_RUNNABLE_, GO_G_RUNNING_, GO_G_WAITING_ };
 
 /* XX(name, text): why a goroutine waits; the texts are those of the deadlock report. */
-#define GO_WAIT_REASONS_(XX)           \
-  XX(NONE, "")                         \
-  XX(CHAN_SEND, "chan send")           \
-  XX(CHAN_RECV, "chan receive")        \
-  XX(CHAN_SEND_NIL, "chan send (nil chan)")       \
-  XX(CHAN_RECV_NIL, "chan receive (nil chan)")    \
-  XX(SELECT, "select")                 \
-  XX(SELECT_NONE, "select (no cases)") \
-  XX(SLEEP, "sleep")                   \
-  XX(WG, "wait group")                 \
-  XX(MUTEX, "mutex lock")              \
+#define GO_WAIT_REASONS_(XX)                   \
+  XX(NONE, "")                                 \
+  XX(CHAN_SEND, "chan send")                   \
+  XX(CHAN_RECV, "chan receive")                \
+  XX(CHAN_SEND_NIL, "chan send (nil chan)")    \
+  XX(CHAN_RECV_NIL, "chan receive (nil chan)") \
+  XX(SELECT, "select")                         \
+  XX(SELECT_NONE, "select (no cases)")         \
+  XX(SLEEP, "sleep")                           \
+  XX(WG, "wait group")                         \
+  XX(MUTEX, "mutex lock")                      \
   XX(RUN, "go_run")
 
 enum go_wait_reason_ {
@@ -68,12 +68,12 @@ enum go_wait_reason_ {
 };
 
 enum go_g_flags_ {
-  GO_G_THREAD_ = 1,  /* stands for a plain thread */
-  GO_G_PINNED_ = 2,  /* locks itself to its thread before it calls fn */
-  GO_G_FIRST_ = 4,   /* go_main's: its panic ends the process */
-  GO_G_DYING_ = 8,   /* in go_exit or a panic that nobody catches */
+  GO_G_THREAD_ = 1,    /* stands for a plain thread */
+  GO_G_PINNED_ = 2,    /* locks itself to its thread before it calls fn */
+  GO_G_FIRST_ = 4,     /* go_main's: its panic ends the process */
+  GO_G_DYING_ = 8,     /* in go_exit or a panic that nobody catches */
   GO_G_PANICKED_ = 32, /* ended by a panic */
-  GO_G_WIRED_ = 64,  /* go_main's with main_thread: go_unlock_thread leaves it locked */
+  GO_G_WIRED_ = 64,    /* go_main's with main_thread: go_unlock_thread leaves it locked */
 };
 
 /* Bytes of arguments that are kept in the G itself; more go onto its stack, bound at once. */
@@ -91,27 +91,27 @@ struct go_g_ {
   uint8_t reason;   /* enum go_wait_reason_ */
   uint8_t flags;    /* constant while it lives, DYING excepted */
   uint8_t stack_class; /* log2 of the stack's size */
-  char *stack_top;  /* NULL: fresh */
-  go_g_ *link;      /* in a free list or the global queue: that list's owner */
+  char *stack_top;     /* NULL: fresh */
+  go_g_ *link;         /* in a free list or the global queue: that list's owner */
   void (*fn)(void *);
   void *arg;
-  go_m_ *locked_m;  /* the thread it is wired to, or NULL; own */
-  go_a32 claim;     /* number of the wait it is in: see go_claim_ */
+  go_m_ *locked_m;     /* the thread it is wired to, or NULL; own */
+  go_a32 claim;        /* number of the wait it is in: see go_claim_ */
   uint32_t lock_count; /* go_lock_thread nesting; own */
 
   /* What it is. */
   const char *site; /* "worker@file.c:31" or NULL */
   uint64_t id;
-  char *name;       /* own; made when first named, stays with the G: see go_name_ */
+  char *name;             /* own; made when first named, stays with the G: see go_name_ */
   void (*on_end)(void *); /* called on its last breath, however it ends */
   void *end_arg;
-  go_defer_rec_ *defers; /* innermost first; own */
-  struct go_try_ *tries; /* innermost go_try; own */
+  go_defer_rec_ *defers;    /* innermost first; own */
+  struct go_try_ *tries;    /* innermost go_try; own */
   struct go_panic_ *panics; /* panics in progress, newest first; own */
-  void *claimed_by; /* what won the claim; valid after waking */
-  int64_t since;    /* when it began to wait, if somebody looked (dump); else 0 */
+  void *claimed_by;         /* what won the claim; valid after waking */
+  int64_t since;            /* when it began to wait, if somebody looked (dump); else 0 */
 #if GO_SANITIZED_
-  void *fiber;      /* TSan's fiber, or ASan's fake stack while switched out */
+  void *fiber; /* TSan's fiber, or ASan's fake stack while switched out */
 #endif
   _Alignas(16) unsigned char inline_args[GO_G_INLINE_];
 };
@@ -128,8 +128,8 @@ struct go_tm_ {
   go_tm_fn_ fn;
   void *arg;
   uint32_t seq;
-  uint32_t at;   /* index in the heap plus 1; 0: in none. Under heap->lock */
-  go_aptr heap;  /* the heap it is in, or was in last; stored under that heap's lock */
+  uint32_t at;  /* index in the heap plus 1; 0: in none. Under heap->lock */
+  go_aptr heap; /* the heap it is in, or was in last; stored under that heap's lock */
 };
 
 typedef struct go_tm_entry_ {
@@ -156,24 +156,24 @@ enum go_p_state_ { GO_P_IDLE_, GO_P_RUNNING_, GO_P_GONE_ };
 struct go_p_ {
   /* Owner's (the M that holds it), unless said otherwise. */
   uint32_t id;
-  int32_t ticks;    /* goroutines to run until the next look round */
-  bool solo;        /* see core/runq.h */
-  uint8_t turn;     /* counts picks, to give the fresh and the old their turns */
-  uint8_t rounds;   /* counts look rounds, to give the global queue its turns */
-  uint8_t state;    /* under sched.lock */
-  int64_t tick_at;  /* when it looked round last */
-  int32_t tick_n;   /* and how many ticks it had then */
-  int64_t next_at;  /* when runq.next was last made to queue like the others */
+  int32_t ticks;   /* goroutines to run until the next look round */
+  bool solo;       /* see core/runq.h */
+  uint8_t turn;    /* counts picks, to give the fresh and the old their turns */
+  uint8_t rounds;  /* counts look rounds, to give the global queue its turns */
+  uint8_t state;   /* under sched.lock */
+  int64_t tick_at; /* when it looked round last */
+  int32_t tick_n;  /* and how many ticks it had then */
+  int64_t next_at; /* when runq.next was last made to queue like the others */
   uint64_t rng;
-  go_g_ *gfree;     /* dead Gs, newest first */
+  go_g_ *gfree; /* dead Gs, newest first */
   uint32_t gfree_n;
-  uint32_t nstack;  /* warm stacks of the default size, newest last */
-  uint32_t credit;  /* stacks that goroutines born here may bind: see core/stack.h */
+  uint32_t nstack; /* warm stacks of the default size, newest last */
+  uint32_t credit; /* stacks that goroutines born here may bind: see core/stack.h */
   char *stack[GO_STACK_CACHE_];
   uint64_t id_next, id_end; /* goroutine numbers in hand */
-  go_a64 nborn, ndied; /* goroutines started and ended here; others only read */
-  go_p_ *link;      /* in sched.idle_p; under sched.lock */
-  go_a32 leave;     /* set by go_procs_: give this P back at the next look round */
+  go_a64 nborn, ndied;      /* goroutines started and ended here; others only read */
+  go_p_ *link;              /* in sched.idle_p; under sched.lock */
+  go_a32 leave;             /* set by go_procs_: give this P back at the next look round */
   _Alignas(GO_CACHE_LINE_) go_runq_ q;
   _Alignas(GO_CACHE_LINE_) go_tm_heap_ tm;
 };
@@ -181,31 +181,31 @@ struct go_p_ {
 /* ---- M ---- */
 
 struct go_m_ {
-  go_g_ *cur;       /* the G it runs, NULL on g0 */
-  go_p_ *p;         /* the P it holds, or NULL */
-  go_g_ *prev;      /* the G whose stack it has just left, */
-  go_g_ *dead;      /* or which has ended there: to be finished on the other side of the switch */
-  go_g_ *locked_g;  /* the G it is wired to; own */
-  go_arch_ctx_ g0;  /* its own stack while it runs goroutines */
-  go_g_ *handoff;   /* runnable G that the fast half could not run; for g0 */
-  go_g_ *requeue;   /* G that yielded to g0: to be made runnable when its stack is left */
-  bool spinning;    /* counted in sched.nspinning; own, or handed over with next_p */
-  bool worker;      /* runs go_m_loop_; else it stands for a plain thread */
-  bool die;         /* its locked goroutine has ended: the thread ends with it; own */
-  go_p_ *next_p;    /* P given to it before note is woken */
+  go_g_ *cur;      /* the G it runs, NULL on g0 */
+  go_p_ *p;        /* the P it holds, or NULL */
+  go_g_ *prev;     /* the G whose stack it has just left, */
+  go_g_ *dead;     /* or which has ended there: to be finished on the other side of the switch */
+  go_g_ *locked_g; /* the G it is wired to; own */
+  go_arch_ctx_ g0; /* its own stack while it runs goroutines */
+  go_g_ *handoff;  /* runnable G that the fast half could not run; for g0 */
+  go_g_ *requeue;  /* G that yielded to g0: to be made runnable when its stack is left */
+  bool spinning;   /* counted in sched.nspinning; own, or handed over with next_p */
+  bool worker;     /* runs go_m_loop_; else it stands for a plain thread */
+  bool die;        /* its locked goroutine has ended: the thread ends with it; own */
+  go_p_ *next_p;   /* P given to it before note is woken */
   go_note_ note;
-  go_m_ *link;      /* in sched.idle_m; under sched.lock */
-  go_m_ *all_link;  /* in sched.all_m; under sched.lock */
+  go_m_ *link;     /* in sched.idle_m; under sched.lock */
+  go_m_ *all_link; /* in sched.all_m; under sched.lock */
   go_os_thread_ thread;
   void *fault_stack;
   uint64_t rng;
-  go_a32 started;   /* 1: `thread` is valid (its creator has stored it) */
+  go_a32 started; /* 1: `thread` is valid (its creator has stored it) */
 #if GO_SANITIZED_
   void *g0_fiber;
   const void *g0_bottom;
   size_t g0_size;
 #endif
-  go_g_ thread_g;   /* plain threads: cur points here */
+  go_g_ thread_g; /* plain threads: cur points here */
 };
 
 /* ---- the scheduler ---- */
@@ -219,43 +219,43 @@ static inline void go_globq_set_link_(void *g, void *next) { ((go_g_ *)g)->link 
 /* One per process. `lock` protects what has no other owner in its comment. */
 typedef struct go_sched_ {
   go_a32 lock;
-  uint32_t state;    /* enum go_sched_phase_; under init_lock */
-  go_a32 running;    /* 1 while it is up: the fast check of go_start_ */
+  uint32_t state; /* enum go_sched_phase_; under init_lock */
+  go_a32 running; /* 1 while it is up: the fast check of go_start_ */
 
   go_p_ *all_p[GO_PROCS_MAX_]; /* [0, np_made): never freed before shutdown */
-  go_a32 np_made;    /* stored under lock; read by anybody (release/acquire publishes all_p) */
-  go_a32 procs;      /* the present number of Ps that are not GONE; likewise */
+  go_a32 np_made; /* stored under lock; read by anybody (release/acquire publishes all_p) */
+  go_a32 procs;   /* the present number of Ps that are not GONE; likewise */
   go_p_ *idle_p;
-  go_idle_ idle;     /* see core/idle.h */
+  go_idle_ idle; /* see core/idle.h */
   go_m_ *idle_m;
-  go_m_ *all_m;      /* workers, for joining */
-  uint32_t nm;       /* workers that exist */
-  bool want_m;       /* a thread could not be started for a P: the next M that would sleep looks again */
+  go_m_ *all_m; /* workers, for joining */
+  uint32_t nm;  /* workers that exist */
+  bool want_m;  /* a thread could not be started for a P: the next M that would sleep looks again */
   uint32_t max_m;
-  go_a32 stopping;   /* go_shutdown: Ms end instead of sleeping */
+  go_a32 stopping; /* go_shutdown: Ms end instead of sleeping */
 
-  go_globq_ q;       /* the global queue */
+  go_globq_ q; /* the global queue */
 
   go_a32 poller;     /* 1: some M is in go_poll_wait_, or about to be */
   go_a64 poll_until; /* until when it waits */
   go_a32 nblocked;   /* plain threads that wait in golib (waker's decrement) */
 
   uint32_t stack_class; /* log2 of the default stack size */
-  int64_t max_g;     /* limit of live goroutines, 0: none */
-  go_a64 ng;         /* live goroutines, counted only when there is a limit */
+  int64_t max_g;        /* limit of live goroutines, 0: none */
+  go_a64 ng;            /* live goroutines, counted only when there is a limit */
   go_a64 next_id;
-  go_a64 nborn, ndied; /* those started without a P */
+  go_a64 nborn, ndied;   /* those started without a P */
   go_os_thread_ starter; /* starts threads for Ms whose own state a user may have changed */
-  go_a32 starter_up; /* 1: it exists. Stored under procs_lock */
-  go_a32 starter_quit; /* set when no M is left */
+  go_a32 starter_up;     /* 1: it exists. Stored under procs_lock */
+  go_a32 starter_quit;   /* set when no M is left */
   go_note_ starter_note;
-  go_m_ *to_start;   /* for the starter, linked by link */
-  go_m_ *dead_m;     /* workers whose threads have ended, to be joined */
-  go_m_ *spare_m;    /* Ms of plain threads that have ended, to be used again: never unmapped */
-  bool main_thread;  /* go_config.main_thread */
+  go_m_ *to_start;     /* for the starter, linked by link */
+  go_m_ *dead_m;       /* workers whose threads have ended, to be joined */
+  go_m_ *spare_m;      /* Ms of plain threads that have ended, to be used again: never unmapped */
+  bool main_thread;    /* go_config.main_thread */
   go_a32 first_exited; /* go_main's goroutine has called go_exit */
-  go_tm_ trim_tm;    /* gives stacks back; see go_stack_surplus_ */
-  go_a32 trimming;   /* 1: trim_tm is in a heap, or fires */
+  go_tm_ trim_tm;      /* gives stacks back; see go_stack_surplus_ */
+  go_a32 trimming;     /* 1: trim_tm is in a heap, or fires */
 } go_sched_;
 
 extern go_sched_ go_sched_state_;

@@ -38,9 +38,7 @@ static inline bool go_idle_begin_one_(go_idle_ *i) {
 }
 
 /* Begins spinning for itself. */
-static inline void go_idle_begin_(go_idle_ *i) {
-  (void)go_add_sc(&i->nspinning, 1u);
-}
+static inline void go_idle_begin_(go_idle_ *i) { (void)go_add_sc(&i->nspinning, 1u); }
 
 /* Ends it. Returns whether it was the last. */
 static inline bool go_idle_end_(go_idle_ *i) { return go_sub_sc(&i->nspinning, 1u) == 1; }

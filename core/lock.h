@@ -42,9 +42,7 @@ static inline void go_lock_(go_a32 *l) {
   }
 }
 
-static inline bool go_trylock_(go_a32 *l) {
-  return !(go_ld_rlx(l) & 1) && !(go_or_ar(l, 1u) & 1);
-}
+static inline bool go_trylock_(go_a32 *l) { return !(go_ld_rlx(l) & 1) && !(go_or_ar(l, 1u) & 1); }
 
 /* The caller holds it: nobody else writes the word. */
 static inline void go_unlock_(go_a32 *l) {
@@ -59,11 +57,7 @@ static inline void go_unlock_(go_a32 *l) {
 /* Optimistic reading: v = go_read_begin_(l); read with acquire loads what holders of the lock store with
  * release; go_read_same_(l, v) tells whether there was a moment at which all that was read was so.
  * tests/models/lock_model_test.cc checks it. */
-static inline uint32_t go_read_begin_(go_a32 *l) {
-  return go_ld_acq(l);
-}
-static inline bool go_read_same_(go_a32 *l, uint32_t v) {
-  return !(v & 1) && go_ld_acq(l) == v;
-}
+static inline uint32_t go_read_begin_(go_a32 *l) { return go_ld_acq(l); }
+static inline bool go_read_same_(go_a32 *l, uint32_t v) { return !(v & 1) && go_ld_acq(l) == v; }
 
 #endif /* GOLIB_CORE_LOCK_H_ */

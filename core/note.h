@@ -35,9 +35,7 @@ typedef struct go_note_ {
 enum { GO_NOTE_CLEAR_ = 0, GO_NOTE_WOKEN_ = 1, GO_NOTE_ASLEEP_ = 2 };
 
 /* Sleeper only, when nobody can wake it any more or yet. */
-static inline void go_note_clear_(go_note_ *n) {
-  go_st_rlx(&n->word, (uint32_t)GO_NOTE_CLEAR_);
-}
+static inline void go_note_clear_(go_note_ *n) { go_st_rlx(&n->word, (uint32_t)GO_NOTE_CLEAR_); }
 
 /* The sleeper may free the note as soon as it is woken: the futex call below then names memory that
  * may be gone or used anew, which costs somebody a spurious wake-up at worst. */

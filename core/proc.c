@@ -129,7 +129,7 @@ static void m_main(void *arg) {
   go_m_ *m = arg;
   go_m_set_(m);
   go_os_thread_name_("golib");
-  go_os_thread_exact_(); /* it will keep time for all */
+  go_os_thread_exact_();                     /* it will keep time for all */
   (void)go_os_fault_stack_(&m->fault_stack); /* without one an overflow is a plain crash */
   if (m->next_p != NULL) {
     go_p_acquire_(m, m->next_p);
@@ -450,7 +450,8 @@ static int start(const go_config *cfg) {
   if (r == 0) {
     r = go_os_on_fault_(go_on_fault_);
   }
-  if (r == 0) { /* one thread, which sleeps: later ones may fail to start, and work still gets done */
+  if (r ==
+      0) { /* one thread, which sleeps: later ones may fail to start, and work still gets done */
     r = go_m_start_(NULL, false);
   }
   if (r != 0) {
@@ -764,7 +765,8 @@ static int run_and_wait(run *r, const char *site) {
     return GO_EDEADLK;
   }
   r->waiter = m->cur;
-  go_spawn_ how = {.site = site, .flags = r->first ? GO_G_FIRST_ : 0, .on_end = run_end, .end_arg = r};
+  go_spawn_ how = {
+      .site = site, .flags = r->first ? GO_G_FIRST_ : 0, .on_end = run_end, .end_arg = r};
   go_prepark_(m, GO_WAIT_RUN_);
   err = go_spawn_with_(&how, run_body, &r, sizeof r);
   if (err != 0) {
@@ -803,8 +805,11 @@ static int run_on_this_thread(run *r) {
   }
   m->worker = true;
   (void)go_os_fault_stack_(&m->fault_stack);
-  go_spawn_ how = {
-      .site = "go_main@", .flags = GO_G_FIRST_ | GO_G_WIRED_, .wired = m, .on_end = run_end, .end_arg = r};
+  go_spawn_ how = {.site = "go_main@",
+                   .flags = GO_G_FIRST_ | GO_G_WIRED_,
+                   .wired = m,
+                   .on_end = run_end,
+                   .end_arg = r};
   int err = go_spawn_with_(&how, run_body, &r, sizeof r);
   if (err == 0) {
     go_m_set_(m);
@@ -828,9 +833,9 @@ int go_main(int (*fn)(int, char **), int argc, char **argv) {
   int err = go_start_();
   if (err == 0) {
     go_m_ *m = go_enter_();
-    err = m->worker            ? GO_EDEADLK
+    err = m->worker           ? GO_EDEADLK
           : GO_S->main_thread ? run_on_this_thread(&r)
-                               : run_and_wait(&r, "go_main@");
+                              : run_and_wait(&r, "go_main@");
   }
   return err != 0 ? err : c.result;
 }

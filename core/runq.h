@@ -43,12 +43,8 @@ typedef struct go_runq_ {
   go_aptr fresh_ring[GO_RUNQ_CAP_];
 } go_runq_;
 
-static inline uint32_t go_fresh_head_(uint64_t w) {
-  return (uint32_t)w & 0xffffu;
-}
-static inline uint32_t go_fresh_tail_(uint64_t w) {
-  return (uint32_t)(w >> 16) & 0xffffu;
-}
+static inline uint32_t go_fresh_head_(uint64_t w) { return (uint32_t)w & 0xffffu; }
+static inline uint32_t go_fresh_tail_(uint64_t w) { return (uint32_t)(w >> 16) & 0xffffu; }
 static inline uint32_t go_fresh_len_(uint64_t w) {
   return (go_fresh_tail_(w) - go_fresh_head_(w)) & 0xffffu;
 }
@@ -133,8 +129,7 @@ static inline bool go_fresh_put_(go_runq_ *q, void *g, bool solo) {
     go_st_rel(&q->fresh, go_fresh_word_(w, go_fresh_head_(w), t + 1));
     return true;
   }
-  while (!go_cas_sc(&q->fresh, &w, go_fresh_word_(w, go_fresh_head_(w), t + 1))) {
-  }
+  while (!go_cas_sc(&q->fresh, &w, go_fresh_word_(w, go_fresh_head_(w), t + 1))) {}
   return true;
 }
 

@@ -67,7 +67,8 @@ static go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
   if (to != NULL) {
     char *low = go_stack_low_(to->stack_class, to->stack_top);
     size_t size = (size_t)(go_stack_high_(to->stack_class, to->stack_top) - low);
-    __sanitizer_start_switch_fiber(dying ? NULL : fake, low, size); /* the leak checker reads it all */
+    __sanitizer_start_switch_fiber(dying ? NULL : fake, low,
+                                   size); /* the leak checker reads it all */
   } else {
     __sanitizer_start_switch_fiber(dying ? NULL : fake, m->g0_bottom, m->g0_size);
   }
@@ -371,7 +372,8 @@ static __attribute__((noinline)) void wake_slow(void) {
     go_p_put_idle_(p);
     p = NULL;
   }
-  if (p == NULL) { /* under the lock: when another P becomes idle, nobody may still be seen to spin */
+  if (p ==
+      NULL) { /* under the lock: when another P becomes idle, nobody may still be seen to spin */
     (void)go_idle_end_(&GO_S->idle);
   }
   go_unlock_(&GO_S->lock);
@@ -413,7 +415,8 @@ static go_g_ *global_get(go_p_ *p, uint32_t max) {
     ring_put(p, rest);
     rest = next;
   }
-  if (n > 1 && !p->solo) { /* between the queues they could not be seen, and an M may have given up */
+  if (n > 1 &&
+      !p->solo) { /* between the queues they could not be seen, and an M may have given up */
     go_idle_look_();
     go_wake_();
   }
@@ -448,7 +451,8 @@ static go_g_ *look_round(go_m_ *m, go_p_ *p) {
         go_wake_();
       }
     }
-    void *oldest; /* the ring is first now; those that have never run wait behind it, but not for ever */
+    void *
+        oldest; /* the ring is first now; those that have never run wait behind it, but not for ever */
     if (go_fresh_steal_(&p->q, &oldest, 1) == 1) {
       return oldest;
     }

@@ -127,8 +127,9 @@ typedef struct go_spawn_ {
   const char *name;
   size_t stack_size;
   uint8_t flags;
-  go_m_ *wired;           /* the M, which waits for it, that alone may run it; or NULL */
-  void (*on_end)(void *); /* on its goroutine's stack when it ends, however it ends; may not suspend */
+  go_m_ *wired; /* the M, which waits for it, that alone may run it; or NULL */
+  void (*on_end)(
+      void *); /* on its goroutine's stack when it ends, however it ends; may not suspend */
   void *end_arg;
 } go_spawn_;
 /* Starts fn with a copy of size bytes at args (size 0: with args itself). Errors as go_spawn. */

@@ -17,8 +17,8 @@
 
 #define SLAB_GS 4096u
 #define SLABS_MAX 65536u
-#define FREE_MAX 128u  /* free Gs that a P keeps, */
-#define FREE_MOVE 64u  /* and how many move at a time; credits likewise */
+#define FREE_MAX 128u /* free Gs that a P keeps, */
+#define FREE_MOVE 64u /* and how many move at a time; credits likewise */
 #define CREDIT_MOVE 16u
 #define ID_BATCH 16u
 

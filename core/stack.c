@@ -82,7 +82,8 @@ char *go_stack_high_(uint32_t cls, char *top) { return top - guard_size(cls); }
 
 char *go_stack_start_(uint32_t cls, char *top) {
   uint32_t slot = (uint32_t)((uintptr_t)top >> cls) * 2654435761u; /* spreads neighbours */
-  size_t lines = cls < 16 ? 0 : slot >> 27; /* 0 to 31: within half a page; small stacks need theirs */
+  size_t lines =
+      cls < 16 ? 0 : slot >> 27;       /* 0 to 31: within half a page; small stacks need theirs */
   size_t step = class_size(cls) >> 11; /* 32 KiB at the default size; nothing for small stacks */
   step = step > 32768 ? 32768 : step & ~(go_os_page_() - 1);
   size_t pages = (slot >> 22 & 31) * step;
@@ -104,20 +105,48 @@ static int tops_room(tops *t, size_t cap) {
   return 0;
 }
 
-static int lay_guards(uint32_t cls, char *base, size_t size) {
+/* Guards that are mappings are counted: those of [base, end), all laid, are taken off before it is released. */
+static void unlay_guards(uint32_t cls, char *base, char *end) {
+  (void)go_os_unguard_(base, guard_size(cls));
+  for (char *top = base + class_size(cls); top <= end; top += class_size(cls)) {
+    (void)go_os_unguard_(go_stack_high_(cls, top), guard_size(cls));
+  }
+}
+
+/* The lowest slot's own guard and, where guards are mappings, all others. */
+static int lay_guards(uint32_t cls, char *base, size_t size, bool all) {
+  int r = lay_guard(base, guard_size(cls));
+  if (r != 0 || !all) {
+    return r;
+  }
   for (char *top = base + class_size(cls); top <= base + size; top += class_size(cls)) {
-    int r = guard_top(cls, top);
+    r = guard_top(cls, top);
     if (r != 0) {
+      unlay_guards(cls, base, top - class_size(cls));
       return r;
     }
   }
   return 0;
 }
 
+/* Address space for slots, with the guards that are laid now. NULL: why_failed tells. */
+static char *reserve(uint32_t cls, size_t slots, bool all_guards) {
+  size_t size = slots << cls;
+  char *base = go_os_reserve_(size, class_size(cls));
+  if (base == NULL) {
+    why_failed = "the address space is used up";
+    return NULL;
+  }
+  if (lay_guards(cls, base, size, all_guards) != 0) {
+    go_os_release_(base, size);
+    return NULL;
+  }
+  return base;
+}
+
 /* d->lock held. Adds a chunk of at least `want` slots. */
 static int grow(uint32_t cls, depot *d, size_t want) {
   size_t slots = d->next_chunk > want ? d->next_chunk : want;
-  size_t size = slots << cls;
   chunk *c = malloc(sizeof *c);
   if (c == NULL || tops_room(&d->warm, d->made + slots) != 0 ||
       tops_room(&d->cold, d->made + slots) != 0) {
@@ -125,24 +154,17 @@ static int grow(uint32_t cls, depot *d, size_t want) {
     why_failed = "out of memory";
     return GO_ENOMEM;
   }
-  c->base = go_os_reserve_(size, class_size(cls));
+  d->guards_laid = !go_os_guard_is_cheap_();
+  c->base = reserve(cls, slots, d->guards_laid);
   if (c->base == NULL && slots > want) {
     slots = want;
-    size = slots << cls;
-    c->base = go_os_reserve_(size, class_size(cls));
+    c->base = reserve(cls, slots, d->guards_laid);
   }
   if (c->base == NULL) {
     free(c);
-    why_failed = "the address space is used up";
     return GO_ENOMEM;
   }
-  d->guards_laid = !go_os_guard_is_cheap_();
-  if (lay_guard(c->base, guard_size(cls)) != 0 ||
-      (d->guards_laid && lay_guards(cls, c->base, size) != 0)) {
-    go_os_release_(c->base, size);
-    free(c);
-    return GO_ENOMEM;
-  }
+  size_t size = slots << cls;
   c->end = c->base + size;
   c->bump = c->base;
   c->next = d->chunks;
@@ -178,9 +200,12 @@ int go_stack_init_(uint32_t cls, bool fixed, uint32_t procs) {
   }
 }
 
-static void depot_fini(depot *d) {
+static void depot_fini(uint32_t cls, depot *d) {
   for (chunk *c = d->chunks; c != NULL;) {
     chunk *next = c->next;
+    if (d->guards_laid) {
+      unlay_guards(cls, c->base, c->end);
+    }
     go_os_release_(c->base, (size_t)(c->end - c->base));
     free(c);
     c = next;
@@ -192,7 +217,7 @@ static void depot_fini(depot *d) {
 
 void go_stack_fini_(void) {
   for (uint32_t cls = 0; cls <= GO_STACK_CLASS_MAX_; cls++) {
-    depot_fini(&depots[cls]);
+    depot_fini(cls, &depots[cls]);
   }
 }
 

@@ -59,8 +59,7 @@ static void guard(go_mutex *mu) {
 /* Guard held: sets and clears bits, and gives it back. */
 static void unguard(go_mutex *mu, uint32_t set, uint32_t clear) {
   uint32_t s = go_ld_rlx(word(mu));
-  while (!go_cas_ar(word(mu), &s, (s & ~(clear | GUARD)) | set)) {
-  }
+  while (!go_cas_ar(word(mu), &s, (s & ~(clear | GUARD)) | set)) {}
 }
 
 /* Spinning pays when the holder runs on another P and nothing else wants ours. */

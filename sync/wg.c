@@ -34,15 +34,10 @@ static __attribute__((noinline)) void wake_all(go_wg *wg) {
 
 void go_wg_add(go_wg *wg, int delta) {
   switch (go_wg_word_add_(word(wg), delta)) {
-    case GO_WG_OK_:
-      return;
-    case GO_WG_WAKE_:
-      wake_all(wg);
-      return;
-    case GO_WG_NEGATIVE_:
-      go_panic("go_wg_add: negative wait group counter");
-    default:
-      go_panic("go_wg_add: wait group counter overflow");
+    case GO_WG_OK_: return;
+    case GO_WG_WAKE_: wake_all(wg); return;
+    case GO_WG_NEGATIVE_: go_panic("go_wg_add: negative wait group counter");
+    default: go_panic("go_wg_add: wait group counter overflow");
   }
 }
 

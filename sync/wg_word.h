@@ -38,8 +38,9 @@ static inline int go_wg_word_add_(go_a64 *state, int delta) {
     if (GO_WG_BUG_ == 1 && wake) {
       to = GO_WG_WAITERS_;
     }
-    if (GO_WG_BUG_ == 4 ? go_cas_rlx(state, &old, to)
-                        : go_cas_ar(state, &old, to)) { /* release: a waiter sees what was done before */
+    if (GO_WG_BUG_ == 4
+            ? go_cas_rlx(state, &old, to)
+            : go_cas_ar(state, &old, to)) { /* release: a waiter sees what was done before */
       return wake ? GO_WG_WAKE_ : GO_WG_OK_;
     }
   }

@@ -46,8 +46,9 @@ void ExpectQuiet(const Chan<int> &c) {
   int v = 7;
   EXPECT_EQ(c.Len(), 0u);
   EXPECT_EQ(c.TryRecv(&v), GO_EAGAIN) << "a sender is left";
-  if (c.Cap() == 0) EXPECT_EQ(c.TrySend(v), GO_EAGAIN) << "a receiver is left";
-  if (c.Cap() > 0) {  // a receiver that is left would take it
+  if (c.Cap() == 0) {
+    EXPECT_EQ(c.TrySend(v), GO_EAGAIN) << "a receiver is left";
+  } else {  // a receiver that is left would take it
     EXPECT_EQ(c.TrySend(v), 0);
     EXPECT_EQ(c.Len(), 1u);
     EXPECT_EQ(c.TryRecv(&v), 0);
@@ -367,9 +368,15 @@ class Party {
 
 int RaceRounds(bool goroutine) { return Rounds(goroutine ? 10000 : 2000); }
 
-// A little, and never the same.
+void Linger(uint32_t n) {
+  for (volatile uint32_t i = n; i > 0; i = i - 1) {}
+}
+// A little, and never the same: so that each side wins some of the races.
 void Dawdle(Rng &rng) {
-  for (volatile uint32_t i = rng.Below(200); i > 0; i = i - 1) {}
+  if (rng.Below(2) == 0) {
+    for (uint32_t i = rng.Below(4); i > 0; i--) go_yield();
+  }
+  Linger(rng.Below(rng.Below(4) == 0 ? 3000 : 200));
 }
 
 class CancelRace : public testing::TestWithParam<bool> {
@@ -402,7 +409,7 @@ int SendSomehow(int how, go_ctx *ctx, const Chan<int> &c, const Chan<int> &other
 
 TEST_P(CancelRace, ReceiverAgainstSender) {
   Chan<int> c(0), other(0);
-  int round = 0, won = 0;
+  int round = 0;
   Play([&](Rng &rng, Party &a, Party &b) {
     Ctx of_recv, of_send;
     int got = -1, recv_rc = 1, send_rc = 1;
@@ -417,7 +424,6 @@ TEST_P(CancelRace, ReceiverAgainstSender) {
     EXPECT_TRUE((hit_sender ? of_recv : of_send).Fire(GO_ETIMEDOUT));
     (hit_sender ? a : b).Wait();
     if (recv_rc == 0) {
-      won++;
       EXPECT_EQ(send_rc, 0);
       EXPECT_EQ(got, round);
     } else {
@@ -455,7 +461,7 @@ TEST_P(CancelRace, BufferLosesNothing) {
                   static_cast<size_t>(recv_rc == 0 ? 1 : 0);
     EXPECT_EQ(c.Len(), left);
     int expect = next - static_cast<int>(left), v = -1;
-    if (recv_rc == 0) EXPECT_EQ(got, expect - 1);
+    EXPECT_EQ(got, recv_rc == 0 ? expect - 1 : -1);
     while (c.TryRecv(&v) == 0) EXPECT_EQ(v, expect++);
     EXPECT_EQ(expect, next);
     EXPECT_TRUE(ctx.Nobody());
@@ -469,7 +475,11 @@ TEST_P(CancelRace, ReceiverAgainstClose) {
     Chan<int> c(0), other(0);
     int got = 5, rc = 1;
     a.Start([&] { rc = go_chan_recv_ctx(ctx.get(), c.get(), &got); });
-    b.Start([&] { c.Close(); });
+    uint32_t late = rng.Below(500);
+    b.Start([&, late] {
+      Linger(late);
+      c.Close();
+    });
     Dawdle(rng);
     EXPECT_TRUE(ctx.Fire());
     a.Wait();
@@ -497,9 +507,10 @@ TEST_P(CancelRace, MutexLosesNoWakeUp) {
     });
     Dawdle(rng);
     bool before = rng.Below(2) == 0;
-    if (before) EXPECT_TRUE(ctx.Fire());
+    bool fired = before && ctx.Fire();
     go_mutex_unlock(&mu);
-    if (!before) EXPECT_TRUE(ctx.Fire());
+    fired = fired || ctx.Fire();
+    EXPECT_TRUE(fired);
     a.Wait();
     b.Wait();
     EXPECT_TRUE(rc == 0 || rc == GO_ECANCELED) << rc;
@@ -518,7 +529,11 @@ TEST_P(CancelRace, WaitGroupAgainstDone) {
     int rc = 1;
     go_wg_add(wg.get(), 1);
     a.Start([&] { rc = go_wg_wait_ctx(ctx.get(), wg.get()); });
-    b.Start([&] { go_wg_done(wg.get()); });
+    uint32_t late = rng.Below(500);
+    b.Start([&, late] {
+      Linger(late);
+      go_wg_done(wg.get());
+    });
     Dawdle(rng);
     EXPECT_TRUE(ctx.Fire(GO_ETIMEDOUT));
     a.Wait();

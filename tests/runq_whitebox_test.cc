@@ -328,25 +328,16 @@ class Heist {
         Thing *t = &things_[made];
         t->number = made++;
         switch (rng.Below(3)) {
-          case 0:
-            PutRing(t);
-            break;
-          case 1:
-            PutFresh(t);
-            break;
+          case 0: PutRing(t); break;
+          case 1: PutFresh(t); break;
           default:
             if (void *old = go_next_put_(&q_, t, false)) PutRing(old);
         }
       } else {
         switch (rng.Below(3)) {
-          case 0:
-            Took(go_ring_get_(&q_, false));
-            break;
-          case 1:
-            Took(go_fresh_get_(&q_, false));
-            break;
-          default:
-            Took(go_next_get_(&q_, false));
+          case 0: Took(go_ring_get_(&q_, false)); break;
+          case 1: Took(go_fresh_get_(&q_, false)); break;
+          default: Took(go_next_get_(&q_, false));
         }
       }
     }
@@ -356,16 +347,10 @@ class Heist {
     void *out[kCap / 2];
     while (!done_.load(std::memory_order_relaxed)) {
       switch (rng.Below(8)) {
-        case 0:
-          Took(go_next_get_(&q_, false));
-          break;
+        case 0: Took(go_next_get_(&q_, false)); break;
         case 1:
-        case 2:
-          Took(out, go_fresh_steal_(&q_, out, 1 + rng.Below(kCap / 2)));
-          break;
-        case 3:
-          Took(out, go_ring_steal_(&q_, out));
-          break;
+        case 2: Took(out, go_fresh_steal_(&q_, out, 1 + rng.Below(kCap / 2))); break;
+        case 3: Took(out, go_ring_steal_(&q_, out)); break;
         default:  // let it fill up
           for (volatile uint32_t i = 0; i < 400; i = i + 1) {}
       }
@@ -389,8 +374,7 @@ TEST(RunqThreads, EveryItemIsTakenOnce) {
   uint64_t seed = 1;
   do {
     uint32_t start = kStarts[seed % (sizeof kStarts / sizeof kStarts[0])];
-    auto heist =
-        std::make_unique<Heist>(start, static_cast<uint32_t>(kSanitized ? 20000 : 100000));
+    auto heist = std::make_unique<Heist>(start, static_cast<uint32_t>(kSanitized ? 20000 : 100000));
     heist->Run(seed * 1000);
     seed++;
   } while (Clock::now() < end && !HasFailure());

@@ -450,6 +450,33 @@ std::string Dump() {
   return all;
 }
 
+// Go: TestNumGoroutine (runtime/proc_test.go): as many goroutines in a dump as go_count says.
+TEST_F(Runtime, DumpListsAsManyAsThereAre) {
+  RunGo([] {
+    Until([] { return go_count() == 1; });
+    Chan<Unit> stop(0);
+    go_wg wg{};
+    constexpr int kGos = 37;
+    std::atomic<int> waiting{0};
+    for (int i = 0; i < kGos; i++) {
+      SPAWN_WG(&wg, [&] {
+        waiting++;
+        (void)stop.Recv(nullptr);
+      });
+    }
+    Until([&] { return waiting == kGos; });
+    EXPECT_EQ(go_count(), kGos + 1);
+    std::string d = Dump();
+    int lines = 0;
+    for (size_t at = 0; (at = d.find("goroutine ", at)) != std::string::npos; at++) {
+      if (at == 0 || d[at - 1] == '\n') lines++;
+    }
+    EXPECT_EQ(lines, kGos + 1) << d;
+    stop.Close();
+    go_wg_wait(&wg);
+  });
+}
+
 // Go: TestTracebackAncestors and friends (runtime/crash_test.go): dumps show creator and reason.
 TEST_F(Runtime, DumpShowsEverybody) {
   RunGo([] {

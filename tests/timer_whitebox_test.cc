@@ -386,7 +386,7 @@ TEST(Timers, DelOrFire) {
   RunGo([] {
     Procs procs(4);
     std::atomic<bool> early{false};
-    for (int round = Rounds(20); round > 0; round--) {
+    for (int round = Rounds(100); round > 0; round--) {
       constexpr int kN = 500;
       std::atomic<int> total{0};
       std::atomic<int> deleted{0};
@@ -399,7 +399,7 @@ TEST(Timers, DelOrFire) {
             Real &t = all[static_cast<size_t>(i)];
             t.total = &total;
             t.early = &early;
-            t.tm.when = go_now() + rng.Below(500 * 1000);
+            t.tm.when = go_now() + rng.Below(rng.Below(2) == 0 ? 20000 : 300000);
             t.tm.fn = Real::Fire;
             t.tm.arg = &t;
             EXPECT_EQ(go_tm_add_(go_enter_(), &t.tm), 0);

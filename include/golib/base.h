@@ -53,16 +53,16 @@ typedef int64_t go_nsec;
 
 /* The error codes that golib itself returns. Other system errors come as -errno.
  * XX(name, value, text) */
-#define GO_ERRORS(XX)                                                      \
-  XX(GO_EAGAIN, -EAGAIN, "not ready, or a resource is exhausted for now")  \
-  XX(GO_EINVAL, -EINVAL, "invalid argument")                               \
-  XX(GO_ENOMEM, -ENOMEM, "out of memory")                                  \
-  XX(GO_ECANCELED, -ECANCELED, "canceled")                                 \
-  XX(GO_ETIMEDOUT, -ETIMEDOUT, "deadline exceeded")                        \
-  XX(GO_EBUSY, -EBUSY, "in use")                                           \
-  XX(GO_ECLOSED, -4096, "closed")                                          \
-  XX(GO_EPANIC, -4097, "ended by a panic")                                 \
-  XX(GO_EDEADLK, -4098, "would wait for ever")                             \
+#define GO_ERRORS(XX)                                                     \
+  XX(GO_EAGAIN, -EAGAIN, "not ready, or a resource is exhausted for now") \
+  XX(GO_EINVAL, -EINVAL, "invalid argument")                              \
+  XX(GO_ENOMEM, -ENOMEM, "out of memory")                                 \
+  XX(GO_ECANCELED, -ECANCELED, "canceled")                                \
+  XX(GO_ETIMEDOUT, -ETIMEDOUT, "deadline exceeded")                       \
+  XX(GO_EBUSY, -EBUSY, "in use")                                          \
+  XX(GO_ECLOSED, -4096, "closed")                                         \
+  XX(GO_EPANIC, -4097, "ended by a panic")                                \
+  XX(GO_EDEADLK, -4098, "would wait for ever")                            \
   XX(GO_ENOTGO, -4099, "not a goroutine")
 
 enum go_error {

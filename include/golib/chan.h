@@ -79,56 +79,54 @@ GO_EXTERN_C_END_
 
 /* GO_CHAN_TYPE(name, T): a channel type of its own for elements of type T, with the functions above
  * under name_..., elements passed by value on send. NULL is the nil channel. */
-#define GO_CHAN_TYPE(name, T)                                                                    \
-  typedef struct name##_s_ *name;                                                                \
-  GO_UNUSED static inline go_chan *name##_chan(name c_) { return (go_chan *)c_; }                \
-  GO_UNUSED static inline name name##_from(go_chan *c_) { return (name)c_; }                     \
-  GO_UNUSED GO_NODISCARD static inline name name##_new(size_t cap_) {                            \
-    return (name)go_chan_new(sizeof(T), cap_);                                                   \
-  }                                                                                              \
-  GO_UNUSED GO_NODISCARD static inline name name##_new_destroy(size_t cap_,                      \
-                                                               void (*destroy_)(void *)) {       \
-    return (name)go_chan_new_destroy(sizeof(T), cap_, destroy_);                                 \
-  }                                                                                              \
-  GO_UNUSED static inline void name##_send(name c_, T v_) { go_chan_send((go_chan *)c_, &v_); }  \
-  GO_UNUSED static inline bool name##_recv(name c_, T *v_) {                                     \
-    return go_chan_recv((go_chan *)c_, v_);                                                      \
-  }                                                                                              \
-  GO_UNUSED GO_NODISCARD static inline int name##_send_ctx(go_ctx *ctx_, name c_, T v_) {        \
-    return go_chan_send_ctx(ctx_, (go_chan *)c_, &v_);                                           \
-  }                                                                                              \
-  GO_UNUSED GO_NODISCARD static inline int name##_recv_ctx(go_ctx *ctx_, name c_, T *v_) {       \
-    return go_chan_recv_ctx(ctx_, (go_chan *)c_, v_);                                            \
-  }                                                                                              \
-  GO_UNUSED GO_NODISCARD static inline int name##_try_send(name c_, T v_) {                      \
-    return go_chan_try_send((go_chan *)c_, &v_);                                                 \
-  }                                                                                              \
-  GO_UNUSED GO_NODISCARD static inline int name##_try_recv(name c_, T *v_) {                     \
-    return go_chan_try_recv((go_chan *)c_, v_);                                                  \
-  }                                                                                              \
-  GO_UNUSED static inline void name##_close(name c_) { go_chan_close((go_chan *)c_); }           \
-  GO_UNUSED static inline size_t name##_len(name c_) { return go_chan_len((go_chan *)c_); }      \
-  GO_UNUSED static inline size_t name##_cap(name c_) { return go_chan_cap((go_chan *)c_); }      \
-  GO_UNUSED static inline name name##_ref(name c_) {                                             \
-    return (name)go_chan_ref((go_chan *)c_);                                                     \
-  }                                                                                              \
-  GO_UNUSED static inline void name##_unref(name c_) { go_chan_unref((go_chan *)c_); }           \
-  GO_UNUSED static inline go_case name##_recv_case(name c_, T *v_) {                             \
-    go_case k_;                                                                                  \
-    k_.ch = (go_chan *)c_;                                                                       \
-    k_.val = v_;                                                                                 \
-    k_.op = GO_RECV;                                                                             \
-    k_.ok = false;                                                                               \
-    return k_;                                                                                   \
-  }                                                                                              \
-  GO_UNUSED static inline go_case name##_send_case(name c_, T *v_) {                             \
-    go_case k_;                                                                                  \
-    k_.ch = (go_chan *)c_;                                                                       \
-    k_.val = v_;                                                                                 \
-    k_.op = GO_SEND;                                                                             \
-    k_.ok = false;                                                                               \
-    return k_;                                                                                   \
-  }                                                                                              \
+#define GO_CHAN_TYPE(name, T)                                                                   \
+  typedef struct name##_s_ *name;                                                               \
+  GO_UNUSED static inline go_chan *name##_chan(name c_) { return (go_chan *)c_; }               \
+  GO_UNUSED static inline name name##_from(go_chan *c_) { return (name)c_; }                    \
+  GO_UNUSED GO_NODISCARD static inline name name##_new(size_t cap_) {                           \
+    return (name)go_chan_new(sizeof(T), cap_);                                                  \
+  }                                                                                             \
+  GO_UNUSED GO_NODISCARD static inline name name##_new_destroy(size_t cap_,                     \
+                                                               void (*destroy_)(void *)) {      \
+    return (name)go_chan_new_destroy(sizeof(T), cap_, destroy_);                                \
+  }                                                                                             \
+  GO_UNUSED static inline void name##_send(name c_, T v_) { go_chan_send((go_chan *)c_, &v_); } \
+  GO_UNUSED static inline bool name##_recv(name c_, T *v_) {                                    \
+    return go_chan_recv((go_chan *)c_, v_);                                                     \
+  }                                                                                             \
+  GO_UNUSED GO_NODISCARD static inline int name##_send_ctx(go_ctx *ctx_, name c_, T v_) {       \
+    return go_chan_send_ctx(ctx_, (go_chan *)c_, &v_);                                          \
+  }                                                                                             \
+  GO_UNUSED GO_NODISCARD static inline int name##_recv_ctx(go_ctx *ctx_, name c_, T *v_) {      \
+    return go_chan_recv_ctx(ctx_, (go_chan *)c_, v_);                                           \
+  }                                                                                             \
+  GO_UNUSED GO_NODISCARD static inline int name##_try_send(name c_, T v_) {                     \
+    return go_chan_try_send((go_chan *)c_, &v_);                                                \
+  }                                                                                             \
+  GO_UNUSED GO_NODISCARD static inline int name##_try_recv(name c_, T *v_) {                    \
+    return go_chan_try_recv((go_chan *)c_, v_);                                                 \
+  }                                                                                             \
+  GO_UNUSED static inline void name##_close(name c_) { go_chan_close((go_chan *)c_); }          \
+  GO_UNUSED static inline size_t name##_len(name c_) { return go_chan_len((go_chan *)c_); }     \
+  GO_UNUSED static inline size_t name##_cap(name c_) { return go_chan_cap((go_chan *)c_); }     \
+  GO_UNUSED static inline name name##_ref(name c_) { return (name)go_chan_ref((go_chan *)c_); } \
+  GO_UNUSED static inline void name##_unref(name c_) { go_chan_unref((go_chan *)c_); }          \
+  GO_UNUSED static inline go_case name##_recv_case(name c_, T *v_) {                            \
+    go_case k_;                                                                                 \
+    k_.ch = (go_chan *)c_;                                                                      \
+    k_.val = v_;                                                                                \
+    k_.op = GO_RECV;                                                                            \
+    k_.ok = false;                                                                              \
+    return k_;                                                                                  \
+  }                                                                                             \
+  GO_UNUSED static inline go_case name##_send_case(name c_, T *v_) {                            \
+    go_case k_;                                                                                 \
+    k_.ch = (go_chan *)c_;                                                                      \
+    k_.val = v_;                                                                                \
+    k_.op = GO_SEND;                                                                            \
+    k_.ok = false;                                                                              \
+    return k_;                                                                                  \
+  }                                                                                             \
   struct name##_s_
 
 #endif /* GOLIB_CHAN_H_ */

@@ -21,11 +21,11 @@ typedef struct go_defer_rec_ {
 
 /* What a panic carries. Strings live until the handler, or go_try's caller, has returned. */
 typedef struct go_panic_info {
-  char text[256];        /* the message, cut to fit */
-  void *value;           /* what go_panic_value was given, else NULL */
-  uint64_t goroutine;    /* go_id() of the goroutine, 0 for a thread */
-  char name[32];         /* its name, or "" */
-  const char *site;      /* where it was started, "worker@file.c:31", or "" */
+  char text[256];     /* the message, cut to fit */
+  void *value;        /* what go_panic_value was given, else NULL */
+  uint64_t goroutine; /* go_id() of the goroutine, 0 for a thread */
+  char name[32];      /* its name, or "" */
+  const char *site;   /* where it was started, "worker@file.c:31", or "" */
 } go_panic_info;
 
 /* Panics with a printf-style message. Goroutine only; on a plain thread without go_try it is fatal.
@@ -51,7 +51,7 @@ GO_EXTERN_C_END_
 /* GO_DEFER(fn, arg): calls fn(arg) when this block ends: by its end, return, break, goto, a panic or
  * go_exit. Several run last first. fn is void (*)(void *). */
 #define GO_DEFER(fn, arg) GO_DEFER_2_(fn, arg, GO_UNIQUE_(go_defer_))
-#define GO_DEFER_2_(fn, arg, rec)                                             \
+#define GO_DEFER_2_(fn, arg, rec)                                              \
   GO_CLEANUP(go_defer_run_) GO_UNUSED go_defer_rec_ rec = {NULL, (fn), (arg)}; \
   go_defer_push_(&rec)
 

@@ -32,10 +32,10 @@ GO_API GO_NODISCARD int go_spawn_copy(void (*fn)(void *), const void *args, size
 
 /* What go_spawn_opt can ask for; all-zero means the defaults. */
 typedef struct go_spawn_opts {
-  const char *name;    /* for dumps and reports; copied, 31 bytes are kept */
-  size_t stack_size;   /* bytes, 16 KiB to 1 GiB, rounded up to a power of two; 0: the program's.
+  const char *name;  /* for dumps and reports; copied, 31 bytes are kept */
+  size_t stack_size; /* bytes, 16 KiB to 1 GiB, rounded up to a power of two; 0: the program's.
                           A sixteenth, at least a page, is guard */
-  bool pinned;         /* stays on one thread of its own, as after go_lock_thread() */
+  bool pinned;       /* stays on one thread of its own, as after go_lock_thread() */
   uint64_t reserved_[4];
 } go_spawn_opts;
 
@@ -96,35 +96,35 @@ GO_EXTERN_C_END_
 
 /* GO_FUNC(name, (type, param), ...) { body }: defines void name(type param, ...), startable. */
 #define GO_FUNC(...) GO_PICK_(GO_FUNC_, __VA_ARGS__)(__VA_ARGS__)
-#define GO_FUNC_0_(name)                                                                        \
-  static void name(void);                                                                       \
-  GO_UNUSED static void name##_tramp_(GO_UNUSED void *p_) { name(); }                           \
-  GO_UNUSED static inline int name##_go_(const char *site_) {                                   \
-    return go_spawn_site_(site_, name##_tramp_, NULL, 0);                                       \
-  }                                                                                             \
-  GO_UNUSED static inline int name##_wg_(const char *site_, struct go_wg *wg_) {                \
-    return go_wg_spawn_site_(site_, wg_, name##_tramp_, NULL, 0);                               \
-  }                                                                                             \
+#define GO_FUNC_0_(name)                                                         \
+  static void name(void);                                                        \
+  GO_UNUSED static void name##_tramp_(GO_UNUSED void *p_) { name(); }            \
+  GO_UNUSED static inline int name##_go_(const char *site_) {                    \
+    return go_spawn_site_(site_, name##_tramp_, NULL, 0);                        \
+  }                                                                              \
+  GO_UNUSED static inline int name##_wg_(const char *site_, struct go_wg *wg_) { \
+    return go_wg_spawn_site_(site_, wg_, name##_tramp_, NULL, 0);                \
+  }                                                                              \
   static void name(void)
-#define GO_FUNC_N_(name, ...)                                                                   \
-  struct name##_args_ {                                                                         \
-    GO_MAP_(GO_FIELD_, GO_EMPTY_, __VA_ARGS__)                                                  \
-  };                                                                                            \
-  static void name(GO_MAP_(GO_PARAM_, GO_COMMA_, __VA_ARGS__));                                 \
-  GO_UNUSED static void name##_tramp_(void *p_) {                                               \
-    struct name##_args_ *a_ = (struct name##_args_ *)p_;                                        \
-    name(GO_MAP_(GO_ARG_, GO_COMMA_, __VA_ARGS__));                                             \
-  }                                                                                             \
-  GO_UNUSED static inline int name##_go_(const char *site_,                                     \
-                                         GO_MAP_(GO_PARAM_, GO_COMMA_, __VA_ARGS__)) {          \
-    struct name##_args_ a_ = {GO_MAP_(GO_NAME_, GO_COMMA_, __VA_ARGS__)};                       \
-    return go_spawn_site_(site_, name##_tramp_, &a_, sizeof a_);                                \
-  }                                                                                             \
-  GO_UNUSED static inline int name##_wg_(const char *site_, struct go_wg *wg_,                  \
-                                         GO_MAP_(GO_PARAM_, GO_COMMA_, __VA_ARGS__)) {          \
-    struct name##_args_ a_ = {GO_MAP_(GO_NAME_, GO_COMMA_, __VA_ARGS__)};                       \
-    return go_wg_spawn_site_(site_, wg_, name##_tramp_, &a_, sizeof a_);                        \
-  }                                                                                             \
+#define GO_FUNC_N_(name, ...)                                                          \
+  struct name##_args_ {                                                                \
+    GO_MAP_(GO_FIELD_, GO_EMPTY_, __VA_ARGS__)                                         \
+  };                                                                                   \
+  static void name(GO_MAP_(GO_PARAM_, GO_COMMA_, __VA_ARGS__));                        \
+  GO_UNUSED static void name##_tramp_(void *p_) {                                      \
+    struct name##_args_ *a_ = (struct name##_args_ *)p_;                               \
+    name(GO_MAP_(GO_ARG_, GO_COMMA_, __VA_ARGS__));                                    \
+  }                                                                                    \
+  GO_UNUSED static inline int name##_go_(const char *site_,                            \
+                                         GO_MAP_(GO_PARAM_, GO_COMMA_, __VA_ARGS__)) { \
+    struct name##_args_ a_ = {GO_MAP_(GO_NAME_, GO_COMMA_, __VA_ARGS__)};              \
+    return go_spawn_site_(site_, name##_tramp_, &a_, sizeof a_);                       \
+  }                                                                                    \
+  GO_UNUSED static inline int name##_wg_(const char *site_, struct go_wg *wg_,         \
+                                         GO_MAP_(GO_PARAM_, GO_COMMA_, __VA_ARGS__)) { \
+    struct name##_args_ a_ = {GO_MAP_(GO_NAME_, GO_COMMA_, __VA_ARGS__)};              \
+    return go_wg_spawn_site_(site_, wg_, name##_tramp_, &a_, sizeof a_);               \
+  }                                                                                    \
   static void name(GO_MAP_(GO_PARAM_, GO_COMMA_, __VA_ARGS__))
 
 /* GO(name, args...): starts a GO_FUNC. Value and errors as go_spawn. */

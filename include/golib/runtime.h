@@ -14,11 +14,11 @@ GO_EXTERN_C_BEGIN_
 
 /* How the scheduler is set up; all-zero means the defaults. */
 typedef struct go_config {
-  int procs;           /* Ps; 0: GOMAXPROCS, else min(CPU affinity, cgroup quota) */
-  int max_threads;     /* most worker threads at a time; 0: 10,000 */
-  size_t stack_size;   /* bytes a goroutine; 0: GOLIB_STACK, else 64 MiB (16 KiB to 1 GiB) */
+  int procs;              /* Ps; 0: GOMAXPROCS, else min(CPU affinity, cgroup quota) */
+  int max_threads;        /* most worker threads at a time; 0: 10,000 */
+  size_t stack_size;      /* bytes a goroutine; 0: GOLIB_STACK, else 64 MiB (16 KiB to 1 GiB) */
   int64_t max_goroutines; /* go_spawn returns GO_EAGAIN beyond; 0: no limit */
-  bool main_thread;    /* go_main runs its goroutine on the calling thread and nowhere else */
+  bool main_thread;       /* go_main runs its goroutine on the calling thread and nowhere else */
   uint64_t reserved_[8];
 } go_config;
 
@@ -31,11 +31,9 @@ GO_API int go_main(int (*fn)(int, char **), int argc, char **argv);
 
 /* GO_MAIN(argc, argv) { ...; return 0; } defines the program's main(): its body is the first
  * goroutine, its value the exit status. */
-#define GO_MAIN(argc, argv)                         \
-  static int go_main_body_(int, char **);           \
-  int main(int argc_, char **argv_) {               \
-    return go_main(go_main_body_, argc_, argv_);    \
-  }                                                 \
+#define GO_MAIN(argc, argv)                                                          \
+  static int go_main_body_(int, char **);                                            \
+  int main(int argc_, char **argv_) { return go_main(go_main_body_, argc_, argv_); } \
   static int go_main_body_(GO_UNUSED int argc, GO_UNUSED char **argv)
 
 /* Runs fn(arg) as a goroutine and waits for it. From any plain thread, any number of times, also at

@@ -30,12 +30,11 @@ GO_EXTERN_C_END_
 /* GO_SELECT(ctx, case...): go_select over the cases written inline. Use a named array with go_select
  * to read .ok afterwards. */
 #if !defined(__cplusplus)
-#define GO_SELECT(ctx, ...)                   \
+#define GO_SELECT(ctx, ...)                  \
   go_select((ctx), (go_case[]){__VA_ARGS__}, \
             (int)(sizeof((go_case[]){__VA_ARGS__}) / sizeof(go_case)))
-#define GO_SELECT_TRY(...)                  \
-  go_select_try((go_case[]){__VA_ARGS__}, \
-                (int)(sizeof((go_case[]){__VA_ARGS__}) / sizeof(go_case)))
+#define GO_SELECT_TRY(...) \
+  go_select_try((go_case[]){__VA_ARGS__}, (int)(sizeof((go_case[]){__VA_ARGS__}) / sizeof(go_case)))
 #else
 #include <initializer_list>
 /* The temporaries live until the end of the full expression, which the calls are part of. */
