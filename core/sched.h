@@ -136,8 +136,8 @@ typedef struct go_spawn_ {
 int go_spawn_with_(const go_spawn_ *how, void (*fn)(void *), const void *args, size_t size);
 /* Gives g, which the caller is about to run for the first time, a stack and a context. */
 void go_bind_(go_m_ *m, go_g_ *g);
-/* Where a goroutine begins: called with its M, on its stack. */
-void go_g_entry_(void *m);
+/* Where a goroutine begins: called with its M as arg, on its stack. */
+void go_g_entry_(void *arg);
 /* Takes a dead G and its stack back. Called on the other side of its last switch. */
 void go_recycle_(go_m_ *m, go_g_ *g);
 /* Names g: 0 or GO_ENOMEM. Its buffer ends in a 0 byte at all times, so that a dump may read it. */

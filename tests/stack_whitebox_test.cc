@@ -384,8 +384,8 @@ __attribute__((noinline)) int UseStack(size_t bytes) {
 TEST(Stacks, MemoryFallsAfterASpike) {
   RunGo([] {
     Procs procs(2);
-    const int n = Goroutines(5000);
-    for (int round = 0; round < 2; round++) {
+    const int n = kSanitized ? 500 : 5000;
+    for (int round = Rounds(2); round > 0; round--) {
       size_t before = ResidentBytes();
       Chan<Unit> hold(0);
       go_wg wg{};
@@ -614,6 +614,7 @@ int UntilFull(const go_spawn_opts &o, int most, int *ret_rc) {
 TEST_F(OldKernel, RunningOutOfMappingsIsAnError) {
   size_t max = MaxMappings();
   if (max == 0 || max > 200000) GTEST_SKIP() << "too many to try";
+  if (kTsan) GTEST_SKIP() << "a minute of making fibers";
   RunGo([=] {
     Procs procs(1);  // they run when all have been started, or could not be
     int most = static_cast<int>(max);
@@ -628,12 +629,10 @@ TEST_F(OldKernel, RunningOutOfMappingsIsAnError) {
     EXPECT_EQ(rc, GO_ENOMEM);
     EXPECT_GE(second + 200, first);
     // Other sizes have none left, or few, and say so too.
-    if (!kTsan) {  // it knows 8,000 fibers, and those have theirs at once
-      go_spawn_opts o{};
-      o.stack_size = 64 << 10;
-      (void)UntilFull(o, most, &rc);
-      EXPECT_EQ(rc, GO_ENOMEM);
-    }
+    go_spawn_opts o{};
+    o.stack_size = 64 << 10;
+    (void)UntilFull(o, most, &rc);
+    EXPECT_EQ(rc, GO_ENOMEM);
     go_wg wg{};
     SPAWN_WG(&wg, [] { (void)UseStack(4096); });
     go_wg_wait(&wg);
@@ -646,6 +645,27 @@ TEST_F(OldKernel, RunningOutOfMappingsIsAnError) {
     EXPECT_GT(UntilFull(go_spawn_opts{}, 3000, &rc), 1000);
   });
   ASSERT_EQ(go_shutdown(GO_FOREVER), 0);
+}
+
+// The same by credits alone: they run out late, are not lost when they do, and come back.
+TEST_F(OldKernel, CreditsRunOut) {
+  size_t max = MaxMappings();
+  if (max == 0 || max > 200000) GTEST_SKIP() << "too many to try";
+  for (int round = 0; round < 3; round++) {
+    ASSERT_EQ(go_stack_init_(16, true, 2), 0);
+    uint32_t n = 0;
+    while (n < max && go_stack_credit_(16) == 0) n += 16;
+    EXPECT_LT(n, max / 2);
+    EXPECT_GT(n, max / 4) << "room for guards was given away";
+    go_stack_stats_ s = Stats();
+    EXPECT_EQ(s.credits, n);
+    EXPECT_GE(s.reserved, n + 2 * GO_STACK_CACHE_);
+    EXPECT_NE(std::string(go_stack_why_()).find("vm.max_map_count"), std::string::npos)
+        << go_stack_why_();
+    go_stack_uncredit_(16);
+    EXPECT_EQ(go_stack_credit_(16), 0);
+    go_stack_fini_();
+  }
 }
 
 // However often: guards that are gone count no more.

@@ -93,6 +93,7 @@ void go_os_decommit_(void *p, size_t size) {
 
 void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size) {
   static go_a32 is_missing; /* the system call: 1 as soon as it failed */
+  if (size == 0) return;
   GO_KEEP_ERRNO_BEGIN();
   uint32_t done = 0;
   while (done < n && go_ld_rlx(&is_missing) == 0) {

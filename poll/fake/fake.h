@@ -21,7 +21,7 @@ bool go_fake_poll_event_(uint64_t key, uint32_t events, int64_t result, int64_t 
 enum { GO_FAKE_EVENTS_ = 256 };
 
 /* While held, breaks are remembered and end no wait; releasing them lets one take effect. */
-void go_fake_poll_hold_breaks_(bool hold);
+void go_fake_poll_hold_breaks_(bool on);
 
 /* Makes the next go_poll_add_ calls return `code` (0: succeed again). */
 void go_fake_poll_fail_add_(int code);
