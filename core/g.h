@@ -250,7 +250,7 @@ typedef struct go_sched_ {
   go_a32 starter_quit;   /* set when no M is left */
   go_note_ starter_note;
   go_m_ *to_start;     /* for the starter, linked by link */
-  go_m_ *dead_m;       /* workers whose threads have ended, to be joined */
+  go_m_ *dead_m;       /* workers that have ended as the scheduler stops, to be joined */
   go_m_ *spare_m;      /* Ms of plain threads that have ended, to be used again: never unmapped */
   bool main_thread;    /* go_config.main_thread */
   go_a32 first_exited; /* go_main's goroutine has called go_exit */

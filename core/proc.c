@@ -125,6 +125,13 @@ static void all_m_remove(go_m_ *m) {
   *at = m->all_link;
 }
 
+/* Until its creator has stored `thread`. */
+static void wait_started(go_m_ *m) {
+  while (go_ld_acq(&m->started) == 0) {
+    go_os_yield_();
+  }
+}
+
 static void m_main(void *arg) {
   go_m_ *m = arg;
   go_m_set_(m);
@@ -138,12 +145,20 @@ static void m_main(void *arg) {
   go_m_loop_(m);
   go_os_fault_stack_free_(m->fault_stack);
   go_m_set_(NULL);
+  bool alone = m->die; /* nobody may come by to join it for long */
   go_lock_(&GO_S->lock);
   all_m_remove(m);
   GO_S->nm--;
-  m->all_link = GO_S->dead_m;
-  GO_S->dead_m = m;
+  if (!alone) {
+    m->all_link = GO_S->dead_m;
+    GO_S->dead_m = m;
+  }
   go_unlock_(&GO_S->lock);
+  if (alone) {
+    wait_started(m);
+    go_os_thread_detach_(&m->thread);
+    free(m);
+  }
 }
 
 /* Joins the threads that have ended. */
@@ -154,9 +169,7 @@ static void reap(void) {
   go_unlock_(&GO_S->lock);
   while (m != NULL) {
     go_m_ *next = m->all_link;
-    while (go_ld_acq(&m->started) == 0) {
-      go_os_yield_();
-    }
+    wait_started(m);
     go_os_thread_join_(&m->thread);
     free(m);
     m = next;
@@ -211,7 +224,7 @@ static int start_thread(go_m_ *m) {
   int r = go_os_thread_start_(&t, m_main, m);
   if (r == 0) {
     m->thread = t;
-    go_st_rel(&m->started, 1u); /* pairs with reap */
+    go_st_rel(&m->started, 1u); /* pairs with wait_started: m may be gone now */
     return 0;
   }
   uncount_m(m);

@@ -28,7 +28,7 @@ go_chan *NewChan(size_t cap = 0) {
 // Each blocked goroutine is named with the reason and the place it was started at.
 void ExpectReport(const ChildResult &r, const char *reason) {
   EXPECT_EQ(r.code, 2) << r;
-  EXPECT_TRUE(r.Said(kAllAsleep)) << r;
+  EXPECT_EQ(r.Count(kAllAsleep), 1) << r;
   EXPECT_TRUE(r.Said(reason)) << r;
   EXPECT_TRUE(r.Said("goroutine 1")) << r;
 }
@@ -235,6 +235,45 @@ TEST(Deadlock, AfterWorkOnManyPs) {
                "chan receive");
 }
 
+// In go_run's goroutine, called from a plain thread.
+TEST(Deadlock, InGoRun) {
+  ExpectReport(
+      RunChild([] {
+        CHILD_CHECK(go_run([](void *) { go_chan_recv(NewChan(), nullptr); }, nullptr) != 1);
+        return 0;
+      }),
+      "chan receive");
+}
+
+// Plain threads that wait in golib can wake nobody either.
+TEST(Deadlock, WithPlainThreadsThatWaitToo) {
+  ChildResult r = RunChild([] {
+    return RunMain([](int, char **) {
+      std::vector<std::thread> threads;
+      for (int i = 0; i < 3; i++) threads.emplace_back([] { go_chan_recv(NewChan(), nullptr); });
+      threads.emplace_back([] {
+        go_wg wg{};
+        go_wg_add(&wg, 1);
+        go_wg_wait(&wg);
+      });
+      return go_chan_recv(NewChan(), nullptr) ? 1 : 0;
+    });
+  });
+  ExpectReport(r, "chan receive");
+}
+
+// Without any goroutine: only plain threads, all of which wait in golib.
+TEST(Deadlock, OnlyPlainThreads) {
+  ChildResult r = RunChild([] {
+    std::thread other([] { go_chan_recv(NewChan(), nullptr); });
+    go_chan_recv(NewChan(), nullptr);
+    other.join();
+    return 0;
+  });
+  EXPECT_EQ(r.code, 2) << r;
+  EXPECT_EQ(r.Count(kAllAsleep), 1) << r;
+}
+
 // Go: TestGoexitDeadlock (runtime/crash_test.go): main has ended by go_exit; the others end as
 // well.
 TEST(Deadlock, MainCalledExit) {
@@ -393,6 +432,29 @@ TEST(NoDeadlock, OlderPlainThreadWillSend) {
     });
   });
   EXPECT_EQ(r.code, 3) << r;
+}
+
+// A plain thread that sleeps in golib will send.
+TEST(NoDeadlock, PlainThreadInGoSleep) {
+  ChildResult r = RunChild([] {
+    return RunMain([](int, char **) {
+      static go_chan *c;
+      c = NewChan();
+      std::thread t([] {
+        for (int i = 0; i < 3; i++) {
+          (void)go_sleep(nullptr, 50 * GO_MS);
+          go_chan_send(c, &i);
+        }
+      });
+      for (int i = 0; i < 3; i++) {
+        int v = -1;
+        CHILD_CHECK(go_chan_recv(c, &v) && v == i);
+      }
+      t.join();
+      return 0;
+    });
+  });
+  EXPECT_EQ(r.code, 0) << r;
 }
 
 // A goroutine that is in a system call will send.

@@ -533,6 +533,31 @@ TEST_F(Handler, MayPanicItself) {
   EXPECT_EQ(g_handled.n, 10);
 }
 
+// go_exit in the handler ends the goroutine, as it does anywhere.
+TEST_F(Handler, MayExit) {
+  go_set_panic_handler([](const go_panic_info *) {
+    g_handled.n++;
+    go_exit();
+  });
+  RunGo([] {
+    go_wg wg{};
+    for (int i = 0; i < 10; i++) SPAWN_WG(&wg, [] { go_panic("x"); });
+    go_wg_wait(&wg);
+  });
+  EXPECT_EQ(g_handled.n, 10);
+}
+
+// The handler may start goroutines and wait for them.
+TEST_F(Handler, MaySpawn) {
+  go_set_panic_handler([](const go_panic_info *) {
+    go_wg wg{};
+    for (int i = 0; i < 3; i++) SPAWN_WG(&wg, [] { g_handled.n++; });
+    go_wg_wait(&wg);
+  });
+  EXPECT_EQ(TryRunGo([] { go_panic("x"); }), GO_EPANIC);
+  EXPECT_EQ(g_handled.n, 3);
+}
+
 TEST_F(Handler, ManyAtOnce) {
   go_set_panic_handler([](const go_panic_info *) { g_handled.n++; });
   RunGo([] {

@@ -645,6 +645,29 @@ TEST(ProcsCount, ManyChangers) {
   });
 }
 
+// By a goroutine that is wired to its thread: its own P may be the one that goes.
+TEST(ProcsCount, FromALockedGoroutine) {
+  RunGo([] {
+    int before = go_procs(0);
+    go_wg wg{};
+    SPAWN_WG(&wg, [] {
+      go_lock_thread();
+      int tid = Tid();
+      for (int i = 0; i < 100; i++) {
+        (void)go_procs(1 + i * 7 % 5);
+        go_yield();
+        EXPECT_EQ(Tid(), tid);
+        go_wg inner{};
+        for (int j = 0; j < 5; j++) SPAWN_WG(&inner, [] { go_yield(); });
+        go_wg_wait(&inner);
+        EXPECT_EQ(Tid(), tid);
+      }
+    });
+    go_wg_wait(&wg);
+    (void)go_procs(before);
+  });
+}
+
 TEST(ProcsCount, FromPlainThreads) {
   int before = go_procs(0);
   std::atomic<bool> stop{false};
