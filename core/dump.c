@@ -69,8 +69,14 @@ void go_fatal_(const char *fmt, ...) {
   go_os_abort_();
 }
 
+/* Several threads may find out at the same time: the first reports and ends the process, others wait for that. */
+static go_a32 reported;
+
 void go_deadlock_(void) {
   go_out_ o;
+  while (go_xchg_ar(&reported, 1u) != 0) {
+    (void)go_os_futex_wait_(&reported.v, 1u, -1);
+  }
   go_out_init_(&o, 2);
   go_out_str_(&o, go_ld_acq(&GO_S->first_exited) != 0 && go_live_() == 0
                       ? "golib: fatal: no goroutines (main called go_exit) - deadlock!\n"
