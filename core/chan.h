@@ -111,7 +111,7 @@ static inline void go_copy_(const go_chan *c, void *to, const void *from) {
     memcpy(to, from, 8);
   } else if (c->elem_size == 4) {
     memcpy(to, from, 4);
-  } else {
+  } else if (c->elem_size != 0) { /* signals may come with a NULL pointer */
     memcpy(to, from, c->elem_size);
   }
 }

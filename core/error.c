@@ -2,6 +2,7 @@
 #include <golib/base.h>
 #include <golib/go.h>
 
+#include <limits.h>
 #include <string.h>
 
 #include "core/os.h"
@@ -12,7 +13,7 @@ const char *go_strerror(int code) {
   case name: return text;
     GO_ERRORS(TEXT)
 #undef TEXT
-    default: return code >= 0 ? "success" : strerror(-code);
+    default: return code >= 0 ? "success" : strerror(code == INT_MIN ? code : -code);
   }
 }
 
