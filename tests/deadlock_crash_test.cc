@@ -235,6 +235,35 @@ TEST(Deadlock, AfterWorkOnManyPs) {
                "chan receive");
 }
 
+// While golib is still giving back the stacks of a spike: its own timer is no goroutine's.
+TEST(Deadlock, AfterASpike) {
+  ExpectReport(RunChild([] {
+                 return RunMain([](int, char **) {
+                   go_chan *gate = NewChan();
+                   go_wg wg{};
+                   struct A {
+                     go_chan *gate;
+                     go_wg *wg;
+                   } a{gate, &wg};
+                   for (int i = 0; i < 1000; i++) {
+                     go_wg_add(&wg, 1);
+                     CHILD_CHECK(go_spawn_copy(
+                                     [](void *p) {
+                                       A *args = static_cast<A *>(p);
+                                       (void)go_chan_recv(args->gate, nullptr);
+                                       go_wg_done(args->wg);
+                                     },
+                                     &a, sizeof a) == 0);
+                   }
+                   go_yield();
+                   go_chan_close(gate);
+                   go_wg_wait(&wg);
+                   return go_chan_recv(NewChan(), nullptr) ? 1 : 0;
+                 });
+               }),
+               "chan receive");
+}
+
 // In go_run's goroutine, called from a plain thread.
 TEST(Deadlock, InGoRun) {
   ExpectReport(

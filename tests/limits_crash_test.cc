@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <thread>
 
@@ -210,6 +211,74 @@ TEST(Limits, StackSizeFromTheEnvironment) {
     });
     EXPECT_EQ(r.code, 0) << text << ": " << r;
   }
+}
+
+// A size that is one but out of range: it is said, or the default is taken; no crash without a
+// word.
+TEST(Limits, StackSizeFromTheEnvironmentOutOfRange) {
+  for (const char *text : {"1K", "8192", "2G", "1024G"}) {
+    ChildResult r = RunChild([text] {
+      setenv("GOLIB_STACK", text, 1);
+      return go_run([](void *) {}, nullptr) == 0 ? 0 : 1;
+    });
+    EXPECT_TRUE(r.code == 0 || r.Said("GOLIB_STACK")) << text << ": " << r;
+  }
+}
+
+// Go: TestThreadExhaustion (runtime/crash_test.go): all threads that there may be are wired to
+// goroutines that wait, and somebody else is to run: a clear message.
+TEST(Limits, AllThreadsAreWired) {
+  ChildResult r = RunChild([] {
+    go_config cfg{};
+    cfg.max_threads = 4;
+    cfg.procs = 2;
+    CHILD_CHECK(go_init(&cfg) == 0);
+    return RunMain([](int, char **) {
+      static go_chan *gate;
+      gate = go_chan_new(0, 0);
+      for (int i = 0; i < 10; i++) {
+        CHILD_CHECK(go_spawn(
+                        [](void *) {
+                          go_lock_thread();
+                          (void)go_chan_recv(gate, nullptr);
+                        },
+                        nullptr) == 0);
+      }
+      for (;;) go_yield();
+      return 0;
+    });
+  });
+  EXPECT_TRUE(r.signal == SIGABRT || r.code == 2) << r;
+  EXPECT_TRUE(r.Said("thread")) << r;
+}
+
+// As many wired goroutines as threads, minus one for the others, is fine.
+TEST(Limits, AlmostAllThreadsAreWired) {
+  ChildResult r = RunChild([] {
+    go_config cfg{};
+    cfg.max_threads = 6;
+    cfg.procs = 2;
+    CHILD_CHECK(go_init(&cfg) == 0);
+    return RunMain([](int, char **) {
+      static go_wg wg;
+      for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 3; i++) {
+          go_wg_add(&wg, 1);
+          CHILD_CHECK(go_spawn(
+                          [](void *) {
+                            go_lock_thread();
+                            for (int j = 0; j < 10; j++) go_yield();
+                            (void)go_sleep(nullptr, 100 * GO_US);
+                            go_wg_done(&wg);
+                          },
+                          nullptr) == 0);
+        }
+        go_wg_wait(&wg);
+      }
+      return 0;
+    });
+  });
+  EXPECT_EQ(r.code, 0) << r;
 }
 
 // GOMAXPROCS likewise.

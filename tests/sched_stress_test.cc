@@ -1,5 +1,6 @@
 // The scheduler under load: storms of goroutines that start, yield, sleep, lock, panic and end.
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <thread>
@@ -415,6 +416,52 @@ TEST(RunStress, Shutdown) {
     rounds++;
   }
   EXPECT_GT(rounds, 0);
+}
+
+// Dumps are written while everything moves.
+TEST(DumpStress, WhileEverythingMoves) {
+  go_nsec end = StressEnd();
+  int null = open("/dev/null", O_WRONLY);
+  std::atomic<int64_t> dumps{0}, started{0}, ended{0};
+  std::thread dumper([&] {
+    while (go_now() < end) {
+      go_dump(null);
+      dumps++;
+    }
+  });
+  RunGo([&] {
+    go_wg wg{};
+    for (uint64_t w = 0; w < 3; w++) {
+      SPAWN_WG(&wg, [&, w] {
+        Rng rng(w);
+        while (go_now() < end) {
+          go_wg burst{};
+          go_mutex mu{};
+          Chan<int> c(0);
+          for (int i = 0; i < 20; i++) {
+            started++;
+            SPAWN_WG(&burst, [&, c, kind = rng.Below(5)] {
+              if (kind == 0) go_set_name("named while dumped");
+              if (kind == 1) (void)go_sleep(nullptr, 20 * GO_US);
+              if (kind == 2) (void)c.TrySend(1);
+              if (kind == 3) go_yield();
+              go_mutex_lock(&mu);
+              if (kind == 4) go_set_name("other");
+              go_mutex_unlock(&mu);
+              ended++;
+            });
+          }
+          if (rng.Below(10) == 0) go_dump(null);
+          go_wg_wait(&burst);
+        }
+      });
+    }
+    go_wg_wait(&wg);
+  });
+  dumper.join();
+  close(null);
+  EXPECT_EQ(started.load(), ended.load());
+  EXPECT_GT(dumps.load(), 0);
 }
 
 // Panics, exits, deferred calls and tries, everywhere.

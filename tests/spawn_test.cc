@@ -37,6 +37,31 @@ TEST(Spawn, PointerIsPassedAsItIs) {
   });
 }
 
+// The functions behind the macros, for those who take their addresses.
+TEST(Spawn, AsFunctions) {
+  RunGo([] {
+    static Chan<int> *out;
+    Chan<int> c(0);
+    out = &c;
+    auto send = +[](void *p) { out->Send(*static_cast<int *>(p)); };
+    int (*spawn)(void (*)(void *), void *) = go_spawn;
+    int (*copy)(void (*)(void *), const void *, size_t) = go_spawn_copy;
+    int (*opt)(const go_spawn_opts *, void (*)(void *), const void *, size_t) = go_spawn_opt;
+    int v = 1, w = 2;
+    EXPECT_EQ(spawn(send, &v), 0);
+    EXPECT_EQ(c.Take(), 1);
+    EXPECT_EQ(copy(send, &w, sizeof w), 0);
+    EXPECT_EQ(c.Take(), 2);
+    go_spawn_opts o{};
+    o.name = "by function";
+    EXPECT_EQ(opt(&o, send, &v, 0), 0);
+    EXPECT_EQ(c.Take(), 1);
+    EXPECT_EQ(opt(nullptr, send, &w, sizeof w), 0);
+    EXPECT_EQ(c.Take(), 2);
+    EXPECT_EQ(copy(send, &w, SIZE_MAX), GO_EINVAL);
+  });
+}
+
 // ---- go_spawn_copy.
 
 // What is copied: a size, a wait group, and a pattern.
