@@ -15,28 +15,27 @@ static const char *const reasons[] = {
 #undef TEXT
 };
 
-const char *go_state_text_(const go_g_ *g) {
-  uint8_t reason = __atomic_load_n(&g->reason, __ATOMIC_RELAXED);
-  switch (go_get_state_(g)) {
+static const char *state_text(const go_seen_ *seen) {
+  switch (seen->state) {
     case GO_G_FRESH_: return "not started";
     case GO_G_RUNNABLE_: return "runnable";
     case GO_G_RUNNING_: return "running";
-    case GO_G_WAITING_: return reasons[reason < sizeof reasons / sizeof *reasons ? reason : 0];
+    case GO_G_WAITING_:
+      return reasons[seen->reason < sizeof reasons / sizeof *reasons ? seen->reason : 0];
     default: return "dead";
   }
 }
 
-/* What it reads of a live goroutine may change meanwhile; every value that it can see is printable. */
-GO_NO_TSAN_ static void dump_one(go_g_ *g, void *arg) {
+static void dump_one(go_g_ *g, void *arg) {
   go_out_ *o = arg;
-  uint8_t state = go_get_state_(g);
-  if (state == GO_G_DEAD_) {
+  go_seen_ seen;
+  if (!go_see_(g, &seen)) {
     return;
   }
-  go_out_goroutine_(o, g);
+  go_out_seen_(o, &seen);
   go_out_str_(o, " [");
-  go_out_str_(o, go_state_text_(g));
-  go_out_str_(o, g->locked_m != NULL ? ", locked to thread]\n" : "]\n");
+  go_out_str_(o, state_text(&seen));
+  go_out_str_(o, seen.locked ? ", locked to thread]\n" : "]\n");
   go_out_flush_(o);
 }
 

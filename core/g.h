@@ -230,7 +230,11 @@ typedef struct go_sched_ {
   go_m_ *idle_m;
   go_m_ *all_m; /* workers, for joining */
   uint32_t nm;  /* workers that exist */
-  bool want_m;  /* a thread could not be started for a P: the next M that would sleep looks again */
+  go_a32
+      want_m; /* 1: no thread could be started for a P, which may have work. Stored under lock; the next M
+                    that would sleep takes the P, and until then look rounds steal from it */
+  go_a32 nwired; /* of nm: those wired to a goroutine */
+  go_a32 ndying; /* of nm: those whose wired goroutine has ended; they make room */
   uint32_t max_m;
   go_a32 stopping; /* go_shutdown: Ms end instead of sleeping */
 

@@ -60,16 +60,62 @@ void go_out_site_(go_out_ *o, const char *site) {
   }
 }
 
-void go_out_goroutine_(go_out_ *o, const go_g_ *g) {
-  go_out_str_(o, g->flags & GO_G_THREAD_ ? "thread " : "goroutine ");
-  go_out_u64_(o, g->id);
-  if (g->name != NULL && g->name[0] != '\0') {
+/* Reads what its owner may be writing: no value that it can find there is harmful, and go_see_ finds out
+ * when it comes of two lives. */
+GO_NO_TSAN_ static void peek(const go_g_ *g, go_seen_ *seen) {
+  const volatile go_g_ *v = g;
+  seen->id = v->id;
+  seen->state = v->state;
+  seen->reason = v->reason;
+  seen->thread = (v->flags & GO_G_THREAD_) != 0;
+  seen->locked = v->locked_m != NULL;
+  seen->site = v->site;
+  const volatile char *name = v->name; /* stays allocated as long as the G */
+  uint32_t n = 0;
+  if (name != NULL) {
+    while (n + 1 < sizeof seen->name && (seen->name[n] = name[n]) != '\0') {
+      n++;
+    }
+  }
+  seen->name[n] = '\0';
+}
+
+/* A number is never used again, and is the first thing that a new life writes. */
+GO_NO_TSAN_ static bool same_life(const go_g_ *g, const go_seen_ *seen) {
+  const volatile go_g_ *v = g;
+  go_fence_sc(); /* what peek has read was read before */
+  return v->id == seen->id && v->state != GO_G_DEAD_;
+}
+
+bool go_see_(const go_g_ *g, go_seen_ *seen) {
+  for (int tries = 0; tries < 100; tries++) {
+    peek(g, seen);
+    if (seen->state == GO_G_DEAD_) {
+      return false;
+    }
+    if (same_life(g, seen)) {
+      return true;
+    }
+  }
+  return false; /* it lives too fast to be seen */
+}
+
+void go_out_seen_(go_out_ *o, const go_seen_ *seen) {
+  go_out_str_(o, seen->thread ? "thread " : "goroutine ");
+  go_out_u64_(o, seen->id);
+  if (seen->name[0] != '\0') {
     go_out_str_(o, " \"");
-    go_out_str_(o, g->name);
+    go_out_str_(o, seen->name);
     go_out_str_(o, "\"");
   }
-  if (g->site != NULL) {
+  if (seen->site != NULL) {
     put(o, ' ');
-    go_out_site_(o, g->site);
+    go_out_site_(o, seen->site);
   }
+}
+
+void go_out_goroutine_(go_out_ *o, const go_g_ *g) {
+  go_seen_ seen;
+  peek(g, &seen);
+  go_out_seen_(o, &seen);
 }

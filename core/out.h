@@ -21,7 +21,20 @@ void go_out_u64_(go_out_ *o, uint64_t v);
 void go_out_size_(go_out_ *o, uint64_t bytes);
 /* Of "worker@reader.c:31", `spawned at worker@reader.c:31`; of "go_main@", `started by go_main`. */
 void go_out_site_(go_out_ *o, const char *site);
+/* What one line says of a goroutine that goes on living meanwhile: all of one life, though not all of one
+ * moment. */
+typedef struct go_seen_ {
+  uint64_t id;
+  const char *site;
+  bool thread, locked;
+  uint8_t state, reason;
+  char name[GO_NAME_SIZE_];
+} go_seen_;
+/* Whether it lives. From anywhere, a signal handler too. */
+bool go_see_(const go_g_ *g, go_seen_ *ret_seen);
 /* `goroutine 12 "reader" spawned at worker@reader.c:31` */
+void go_out_seen_(go_out_ *o, const go_seen_ *seen);
+/* The same, of a goroutine that cannot end meanwhile. */
 void go_out_goroutine_(go_out_ *o, const go_g_ *g);
 void go_out_flush_(go_out_ *o);
 

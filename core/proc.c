@@ -51,6 +51,20 @@ static go_m_ *get_idle_m(void) {
   return m;
 }
 
+static _Noreturn void no_threads(void) {
+  go_fatal_("no thread can be started, and all that there are are wired to goroutines");
+}
+
+/* All Ps are idle, and no M will ever take one: whoever is between giving up a P and going to sleep would. */
+static bool stranded(void) {
+  go_lock_(&GO_S->lock);
+  bool yes = go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs) &&
+             go_ld_sc(&GO_S->stopping) == 0 &&
+             GO_S->nm - go_ld_sc(&GO_S->ndying) <= go_ld_sc(&GO_S->nwired);
+  go_unlock_(&GO_S->lock);
+  return yes;
+}
+
 void go_p_handoff_(go_p_ *p) {
   bool work = !go_runq_empty_(&p->q) || go_ld_sc(&GO_S->q.n) != 0 || go_ld_sc(&p->leave) != 0 ||
               (int64_t)go_ld_sc(&p->tm.first) != INT64_MAX;
@@ -71,8 +85,8 @@ void go_p_handoff_(go_p_ *p) {
     m->spinning = false;
     m->next_p = p;
     go_note_wake_(&m->note);
-  } else if (go_m_start_(p, false) != 0 && go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs)) {
-    go_fatal_("no thread can be started, and all that there are are wired to goroutines");
+  } else if (go_m_start_(p, false) != 0 && stranded()) {
+    no_threads();
   }
 }
 
@@ -149,7 +163,9 @@ static void m_main(void *arg) {
   go_lock_(&GO_S->lock);
   all_m_remove(m);
   GO_S->nm--;
-  if (!alone) {
+  if (alone) {
+    (void)go_sub_sc(&GO_S->ndying, 1u);
+  } else {
     m->all_link = GO_S->dead_m;
     GO_S->dead_m = m;
   }
@@ -184,7 +200,7 @@ static void give_back(go_p_ *p, bool spinning) {
   if (m == NULL) {
     if (p != NULL) {
       go_p_put_idle_(p);
-      GO_S->want_m = true;
+      go_st_rlx(&GO_S->want_m, 1u);
     }
     if (spinning) {
       (void)go_idle_end_(&GO_S->idle);
@@ -201,7 +217,7 @@ static void give_back(go_p_ *p, bool spinning) {
 /* sched.lock taken inside. false: there are as many as there may be. */
 static bool count_m(go_m_ *m) {
   go_lock_(&GO_S->lock);
-  bool ok = GO_S->nm < GO_S->max_m;
+  bool ok = GO_S->nm - go_ld_sc(&GO_S->ndying) < GO_S->max_m;
   if (ok) {
     GO_S->nm++;
     m->all_link = GO_S->all_m;
@@ -215,6 +231,9 @@ static void uncount_m(go_m_ *m) {
   go_lock_(&GO_S->lock);
   all_m_remove(m);
   GO_S->nm--;
+  if (m->die) {
+    (void)go_sub_sc(&GO_S->ndying, 1u);
+  }
   go_unlock_(&GO_S->lock);
 }
 
@@ -241,8 +260,8 @@ static bool must_delegate(void) {
          (own == NULL || !own->worker || own->locked_g != NULL || own->die);
 }
 
-int go_m_start_(go_p_ *p, bool spinning) {
-  reap();
+/* A counted worker without a thread; on failure p is given back. */
+static int new_worker(go_p_ *p, bool spinning, go_m_ **ret) {
   go_m_ *m = new_m();
   if (m == NULL || !count_m(m)) {
     int r = m == NULL ? GO_ENOMEM : GO_EAGAIN;
@@ -253,6 +272,17 @@ int go_m_start_(go_p_ *p, bool spinning) {
   m->worker = true;
   m->next_p = p;
   m->spinning = spinning;
+  *ret = m;
+  return 0;
+}
+
+int go_m_start_(go_p_ *p, bool spinning) {
+  reap();
+  go_m_ *m;
+  int r = new_worker(p, spinning, &m);
+  if (r != 0) {
+    return r;
+  }
   if (!must_delegate()) {
     return start_thread(m);
   }
@@ -262,6 +292,31 @@ int go_m_start_(go_p_ *p, bool spinning) {
   go_unlock_(&GO_S->lock);
   go_note_wake_(&GO_S->starter_note);
   return 0;
+}
+
+#define START_TRIES 1000 /* of 1 ms */
+
+/* On the starter. Who asked it does not learn that a thread could not be started; often that is because it
+ * is about to end itself, and makes room. */
+static void start_stubbornly(go_m_ *m) {
+  static uint32_t never;
+  int r = start_thread(m);
+  for (int tries = 0; r != 0; tries++) {
+    (void)go_os_futex_wait_(&never, 0, GO_MS);
+    if (!stranded()) {
+      return;
+    }
+    if (tries == START_TRIES) {
+      no_threads();
+    }
+    go_lock_(&GO_S->lock);
+    go_p_ *p = go_p_get_idle_();
+    go_unlock_(&GO_S->lock);
+    r = new_worker(p, false, &m);
+    if (r == 0) {
+      r = start_thread(m);
+    }
+  }
 }
 
 static void starter_main(void *arg) {
@@ -278,7 +333,7 @@ static void starter_main(void *arg) {
     go_unlock_(&GO_S->lock);
     while (m != NULL) {
       go_m_ *next = m->link;
-      (void)start_thread(m);
+      start_stubbornly(m);
       m = next;
     }
   }
@@ -818,6 +873,7 @@ static int run_on_this_thread(run *r) {
   }
   m->worker = true;
   (void)go_os_fault_stack_(&m->fault_stack);
+  (void)go_add_sc(&GO_S->nwired, 1u);
   go_spawn_ how = {.site = "go_main@",
                    .flags = GO_G_FIRST_ | GO_G_WIRED_,
                    .wired = m,
@@ -829,6 +885,8 @@ static int run_on_this_thread(run *r) {
     go_m_loop_(m);
     go_m_set_(own);
     err = r->result;
+  } else {
+    (void)go_sub_sc(&GO_S->nwired, 1u);
   }
   go_os_fault_stack_free_(m->fault_stack);
   uncount_m(m);

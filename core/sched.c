@@ -331,6 +331,8 @@ _Noreturn void go_end_(go_m_ *m) {
     g->lock_count = 0;
     m->locked_g = NULL;
     m->die = true;
+    (void)go_add_sc(&GO_S->ndying, 1u);
+    (void)go_sub_sc(&GO_S->nwired, 1u);
     p->ticks = 0;
   }
   if (GO_S->max_g != 0) {
@@ -436,6 +438,8 @@ static void adapt_ticks(go_p_ *p, int64_t now) {
   p->tick_at = now;
 }
 
+static go_g_ *steal_round(go_m_ *m, go_p_ *p, bool last, int64_t now);
+
 /* Whether it ran or is allowed to go on with the local queue: see "Looking round". */
 static go_g_ *look_round(go_m_ *m, go_p_ *p) {
   int64_t now = go_os_now_();
@@ -455,6 +459,12 @@ static go_g_ *look_round(go_m_ *m, go_p_ *p) {
         oldest; /* the ring is first now; those that have never run wait behind it, but not for ever */
     if (go_fresh_steal_(&p->q, &oldest, 1) == 1) {
       return oldest;
+    }
+  }
+  if (GO_UNLIKELY_(go_ld_rlx(&GO_S->want_m) != 0)) { /* nobody else will for long */
+    go_g_ *g = steal_round(m, p, true, now);
+    if (g != NULL) {
+      return g;
     }
   }
   /* In turns with the local queues, which may be looked at once a round only when goroutines run long. */
@@ -702,8 +712,8 @@ static __attribute__((noinline)) go_m_ *park_thread(go_m_ *m) {
 /* Sleeps until somebody gives m a P. */
 static void sleep_m(go_m_ *m) {
   go_lock_(&GO_S->lock);
-  go_p_ *p = GO_S->want_m ? go_p_get_idle_() : NULL;
-  GO_S->want_m = false;
+  go_p_ *p = go_ld_rlx(&GO_S->want_m) != 0 ? go_p_get_idle_() : NULL;
+  go_st_rlx(&GO_S->want_m, 0u);
   if (go_ld_rlx(&GO_S->stopping) != 0 || p != NULL) {
     go_unlock_(&GO_S->lock);
     m->p = p;
@@ -818,6 +828,7 @@ void go_lock_thread(void) {
     go_note_clear_(&m->note);
     g->locked_m = m;
     m->locked_g = g;
+    (void)go_add_sc(&GO_S->nwired, 1u);
   }
 }
 
@@ -833,6 +844,7 @@ void go_unlock_thread(void) {
   if (g->lock_count == 0) {
     g->locked_m = NULL;
     m->locked_g = NULL;
+    (void)go_sub_sc(&GO_S->nwired, 1u);
   }
 }
 

@@ -186,8 +186,6 @@ _Noreturn void go_deadlock_(void);
 void go_run_defers_(go_g_ *g);
 /* The first lines and the list of goroutines. */
 void go_dump_all_(int fd);
-/* "[%s]" of a G's state or wait reason. */
-const char *go_state_text_(const go_g_ *g);
 
 /* Handler of faults, and its registration. */
 bool go_on_fault_(void *addr, void *context);
