@@ -71,6 +71,29 @@ static inline go_sync_wait_ *go_sync_get_(go_sync_list_ l) {
   return NULL;
 }
 
+/* Waiters that have been taken out, oldest first, to be readied once the object's lock is free: the object may be gone
+ * by then, and each waiter is when its turn has come. */
+typedef struct go_sync_woken_ {
+  go_sync_wait_ *first, *last;
+} go_sync_woken_;
+
+static inline void go_sync_woken_add_(go_sync_woken_ *l, go_sync_wait_ *w) {
+  w->next = NULL;
+  if (l->first == NULL) {
+    l->first = w;
+  } else {
+    l->last->next = w;
+  }
+  l->last = w;
+}
+
+static inline void go_sync_ready_all_(go_m_ *m, const go_sync_woken_ *l) {
+  for (go_sync_wait_ *w = l->first, *next; w != NULL; w = next) {
+    next = w->next;
+    go_ready_(m, w->g);
+  }
+}
+
 /* Waits until woken, or ctx is done. The node is in its list, go_prepark_ has been called, the object's
  * lock is free. Returns whether it was woken; false: the caller takes the node out. */
 static inline bool go_sync_park_(go_m_ *m, go_ctx *ctx, go_sync_wait_ *w) {
@@ -92,5 +115,10 @@ static inline bool go_sync_park_(go_m_ *m, go_ctx *ctx, go_sync_wait_ *w) {
   go_cancel_del_(ctx, &cw);
   return g->claimed_by == w;
 }
+
+/* sync/mutex.c, for condition variables: unlocks, as a step of the caller's going to sleep. It has called go_prepark_,
+ * so nothing may suspend here. */
+void go_mutex_unlock_parking_(go_m_ *m, struct go_mutex *mu);
+bool go_mutex_is_locked_(struct go_mutex *mu);
 
 #endif /* GOLIB_SYNC_WAIT_H_ */

@@ -10,26 +10,18 @@
 #include "sync/wait.h"
 #include "sync/wg_word.h"
 
-_Static_assert(sizeof(go_wg) == 32, "part of the ABI");
-
 static go_a64 *word(go_wg *wg) { return (go_a64 *)(void *)&wg->state_; }
 static go_a32 *lock_of(go_wg *wg) { return (go_a32 *)(void *)&wg->lock_; }
 static go_sync_list_ list_of(go_wg *wg) { return (go_sync_list_){&wg->head_, &wg->tail_}; }
 
 static __attribute__((noinline)) void wake_all(go_wg *wg) {
-  go_sync_wait_ *list = NULL, **end = &list;
+  go_sync_woken_ woken = {NULL, NULL};
   go_lock_(lock_of(wg));
   for (go_sync_wait_ *w; (w = go_sync_get_(list_of(wg))) != NULL;) {
-    w->next = NULL;
-    *end = w;
-    end = &w->next;
+    go_sync_woken_add_(&woken, w);
   }
   go_unlock_(lock_of(wg));
-  while (list != NULL) {
-    go_sync_wait_ *next = list->next;
-    go_ready_(go_m_get_(), list->g);
-    list = next;
-  }
+  go_sync_ready_all_(go_m_get_(), &woken);
 }
 
 void go_wg_add(go_wg *wg, int delta) {

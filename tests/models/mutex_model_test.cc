@@ -111,6 +111,7 @@ int main() {
   holds<plain<2, 2>>("two, twice each", bound(4));
   holds<plain<3, 1>>("three", bound(3));
   holds<plain<3, 2>>("three, twice each", random(150000));
+  holds<plain<3, 3>>("three, three times each", random(150000));
   holds<plain<4, 1>>("four", random(150000));
   holds<plain<3, 1, 2>>("three that spin", random(150000));
   holds<trying>("one tries", random(150000));
@@ -121,5 +122,7 @@ int main() {
                      random(100000));
   finds<plain<3, 2>>(planted, 3, "unlocking publishes nothing", random(100000));
   finds<plain<3, 2>>(planted, 4, "waits without having tried under the guard", random(100000));
+  finds<plain<3, 3>>(planted, 5, "unlocks beside a woken waiter that is about to wait again",
+                     random(300000));
   return model::finish();
 }
