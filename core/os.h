@@ -36,12 +36,24 @@ void go_os_thread_exact_(void);
 void go_os_yield_(void);
 /* Calls fn(arg) when the calling thread ends (not the process). At most once a thread. 0 or -ENOMEM. */
 int go_os_at_thread_exit_(void (*fn)(void *), void *arg);
+/* Calls child() in the child of every fork from now on, on the thread that forked, before fork returns there.
+ * Once a process. 0 or -ENOMEM. */
+int go_os_at_fork_(void (*child)(void));
 /* Threads of this process, as the system counts them less those that sanitizers keep for
  * themselves; -1 if that cannot be told. */
 int go_os_thread_count_(void);
 /* CPUs that the process may use: its affinity, and the CPU quota of its cgroup and all
  * ancestors, rounded up; at least 1. */
 int go_os_cpus_(void);
+
+/* What C++ keeps per thread: the exceptions being handled, innermost first, and how many are on
+ * their way. */
+typedef struct go_os_cxx_state_ {
+  void *caught;
+  size_t uncaught;
+} go_os_cxx_state_;
+/* The calling thread's, at the same place as long as it lives; NULL when the program has no C++ in it. */
+go_os_cxx_state_ *go_os_cxx_(void);
 
 /* ---- waiting ---- */
 
@@ -76,6 +88,11 @@ void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size);
  * cheap they are counted, so that some mappings are left to the program: undo them before the memory is
  * released, or they count for ever. */
 int go_os_guard_(void *p, size_t size, const char **ret_why);
+/* Lays guards at n places where guards are cheap, and makes the page at each of pages[] present, as the first
+ * touch would: each in one system call where there is one for it. Returns 0, or as go_os_guard_ (some may have
+ * been laid then). That a page could not be made present is no error. */
+int go_os_guard_all_(char *const *at, size_t size, char *const *pages, uint32_t n,
+                     const char **ret_why);
 /* Undoes go_os_guard_: the range reads as zero. 0 or a negative code. */
 int go_os_unguard_(void *p, size_t size);
 /* Whether guards are free of mappings (no limit on their number): Linux 6.13's MADV_GUARD_INSTALL. */

@@ -252,9 +252,13 @@ int go_stack_procs_(uint32_t procs) {
 
 /* ---- getting and putting ---- */
 
-/* d->lock held. *ret_new: no guard has been laid yet. */
-static char *take(uint32_t cls, depot *d, bool *ret_new) {
-  *ret_new = false;
+/* The kernel prepares several new slots at once for less than one by one, and a program that has many
+ * goroutines will have more. */
+#define NEW_MAX 16u
+
+/* d->lock held. *ret_new: how many slots, this one and those above it, are the caller's to prepare; 0: none. */
+static char *take(uint32_t cls, depot *d, uint32_t *ret_new) {
+  *ret_new = 0;
   if (d->warm.n > 0) {
     return d->warm.v[--d->warm.n];
   }
@@ -265,25 +269,60 @@ static char *take(uint32_t cls, depot *d, bool *ret_new) {
     return NULL;
   }
   chunk *c = d->open;
-  c->bump += class_size(cls);
+  char *top = c->bump + class_size(cls);
+  size_t left = (size_t)(c->end - c->bump) >> cls, n = d->in_use / NEW_MAX;
+  n = n < 1 || d->guards_laid ? 1 : n > NEW_MAX ? NEW_MAX : n;
+  n = n > left ? left : n;
+  c->bump += n << cls;
   if (c->bump == c->end) {
     d->open = c->next_open;
   }
-  *ret_new = !d->guards_laid;
-  return c->bump;
+  *ret_new = d->guards_laid ? 0 : (uint32_t)n;
+  return top;
+}
+
+/* Until that is done there is no guard below the slot above the last, which another may use already: for less time
+ * than it takes to fill a stack. */
+static int prepare(uint32_t cls, char *top, uint32_t n) {
+  char *guards[NEW_MAX], *pages[NEW_MAX];
+  if (n == 1) {
+    return guard_top(cls, top);
+  }
+  for (uint32_t i = 0; i < n; i++, top += class_size(cls)) {
+    guards[i] = go_stack_high_(cls, top);
+    pages[i] = go_stack_start_(cls, top) - 1;
+    pages[i] -= (uintptr_t)pages[i] & (go_os_page_() - 1);
+  }
+  const char *why = NULL;
+  int r = go_os_guard_all_(guards, guard_size(cls), pages, n, &why);
+  if (r != 0) {
+    why_failed = why != NULL ? why : "a stack guard could not be laid";
+  }
+  return r;
+}
+
+static void put_new(uint32_t cls, depot *d, char *top, uint32_t n) {
+  go_lock_(&d->lock);
+  for (uint32_t i = n; i-- > 0;) { /* the lowest will be used first */
+    d->warm.v[d->warm.n++] = top + ((size_t)i << cls);
+  }
+  go_unlock_(&d->lock);
 }
 
 char *go_stack_get_(uint32_t cls) {
   depot *d = &depots[cls];
-  bool is_new;
+  uint32_t n;
   go_lock_(&d->lock);
-  char *top = take(cls, d, &is_new);
+  char *top = take(cls, d, &n);
   if (top != NULL && ++d->in_use > d->peak) {
     d->peak = d->in_use;
   }
   go_unlock_(&d->lock);
-  if (top != NULL && is_new && guard_top(cls, top) != 0) {
+  if (n > 0 && prepare(cls, top, n) != 0) {
     go_fatal_("a stack guard could not be laid: %s", why_failed);
+  }
+  if (n > 1) {
+    put_new(cls, d, top + class_size(cls), n - 1);
   }
   return top;
 }

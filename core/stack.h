@@ -6,7 +6,7 @@
  * Guards. The highest 1/16 (at most 64 KiB) of each slot is the guard of the slot above it; the lowest slot of a
  * reservation has one of its own. So a guard lies next to pages that its slot touches anyway and costs no
  * page-table page, and the whole slot below it is plain memory for everybody, system calls included. It is
- * laid when the slot is used for the first time; slots are used from low to high, so the guard below a slot
+ * laid when the slot is used for the first time (or somewhat earlier, several at once: `prepare`); slots are used from low to high, so the guard below a slot
  * is there before the slot is. (Rejected: a trap 2 MiB below the top that the fault handler moves down: the
  * kernel, and other goroutines that write into this stack, run into it as well.)
  * Where guards cost a mapping each, they are laid when the slot is reserved, so that running out of

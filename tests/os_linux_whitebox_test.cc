@@ -615,6 +615,32 @@ TEST_F(Guard, ManyRangesAreDroppedAtOnce) {
   }
 }
 
+// Guards and pages of many slots, whatever there are system calls for.
+TEST(Guards, AllAtOnce) {
+  const size_t slot = 8 * Page();
+  for (uint32_t n : {0u, 1u, 2u, 16u, 33u, 100u}) {
+    char *p = static_cast<char *>(go_os_reserve_(100 * slot, Page()));
+    ASSERT_NE(p, nullptr);
+    std::vector<char *> guards, pages;
+    for (uint32_t i = 0; i < n; i++) {
+      guards.push_back(p + i * slot + 6 * Page());
+      pages.push_back(p + i * slot + 5 * Page());
+    }
+    errno = 5;
+    ASSERT_EQ(go_os_guard_all_(guards.data(), 2 * Page(), pages.data(), n, nullptr), 0);
+    EXPECT_EQ(errno, 5);
+    for (size_t i = 0; i < 100; i++) {
+      EXPECT_EQ(Readable(p + i * slot + 6 * Page()), i >= n) << i;
+      EXPECT_EQ(Readable(p + i * slot + 7 * Page()), i >= n) << i;
+      EXPECT_TRUE(Readable(p + i * slot + 5 * Page())) << i;
+      EXPECT_EQ(p[i * slot + 5 * Page()], 0);
+      p[i * slot + 5 * Page()] = 1;
+    }
+    for (char *g : guards) EXPECT_EQ(go_os_unguard_(g, 2 * Page()), 0);
+    go_os_release_(p, 100 * slot);
+  }
+}
+
 TEST_F(Guard, TwiceIsOnce) {
   ASSERT_EQ(go_os_guard_(P(4), Page(), nullptr), 0);
   ASSERT_EQ(go_os_guard_(P(4), Page(), nullptr), 0);

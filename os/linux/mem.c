@@ -19,6 +19,9 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #define MADV_GUARD_REMOVE 103
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
 #endif
@@ -91,26 +94,35 @@ void go_os_decommit_(void *p, size_t size) {
   GO_KEEP_ERRNO_END();
 }
 
-void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size) {
-  static go_a32 is_missing; /* the system call: 1 as soon as it failed */
-  if (size == 0) return;
-  GO_KEEP_ERRNO_BEGIN();
+/* One call takes less than 2 GiB altogether, and cuts the rest off. */
+#define RANGES 32
+#define RANGES_BYTES (1u << 30)
+
+/* madvise on n ranges of one size, in few system calls. Returns how many of them, from the first,
+ * it has done; at the first failure it notes that for good: ENOSYS, EPERM: an old kernel, or a
+ * filter. EBADF: a kernel before 6.14, without that name for the process. EINVAL: one that takes no
+ * such advice, but also locked memory, which is rare enough to give up. */
+static uint32_t advise_all(char *const *starts, uint32_t n, size_t size, int advice,
+                           go_a32 *failed) {
   uint32_t done = 0;
-  while (done < n && go_ld_rlx(&is_missing) == 0) {
-    struct iovec ranges[32];
+  while (done < n && go_ld_rlx(failed) == 0) {
+    struct iovec ranges[RANGES];
     uint32_t k = 0;
-    /* One call takes less than 2 GiB altogether, and cuts the rest off. */
-    for (; k < 32 && done + k < n && (k + 1) * (uint64_t)size <= 1u << 30; k++)
+    for (; k < RANGES && done + k < n && (k + 1) * (uint64_t)size <= RANGES_BYTES; k++)
       ranges[k] = (struct iovec){starts[done + k], size};
-    long bytes =
-        k > 1 ? syscall(SYS_process_madvise, SELF_PIDFD, ranges, (size_t)k, MADV_DONTNEED, 0) : 0;
-    /* ENOSYS, EPERM: an old kernel, or a filter. EBADF: a kernel before 6.14, without that name for
-     * the process. EINVAL: before 6.13, which takes no such advice, but also locked memory, which
-     * is rare enough to give up. */
-    if (bytes < 0) go_st_rlx(&is_missing, 1);
+    long bytes = k > 1 ? syscall(SYS_process_madvise, SELF_PIDFD, ranges, (size_t)k, advice, 0) : 0;
+    if (bytes < 0) go_st_rlx(failed, 1);
     if (bytes < (long)size) break;
     done += (uint32_t)((size_t)bytes / size);
   }
+  return done;
+}
+
+void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size) {
+  static go_a32 failed;
+  if (size == 0) return;
+  GO_KEEP_ERRNO_BEGIN();
+  uint32_t done = advise_all(starts, n, size, MADV_DONTNEED, &failed);
   for (; done < n; done++) go_os_decommit_(starts[done], size);
   GO_KEEP_ERRNO_END();
 }
@@ -188,6 +200,19 @@ int go_os_guard_(void *p, size_t size, const char **ret_why) {
   if (guards_are_marks) rc = madvise(p, size, MADV_GUARD_INSTALL);
   /* EINVAL: the memory is locked (mlockall(MCL_CURRENT) since it was reserved). */
   if (rc != 0) rc = guard_by_mapping(p, size, ret_why);
+  GO_KEEP_ERRNO_END();
+  return rc;
+}
+
+int go_os_guard_all_(char *const *at, size_t size, char *const *pages, uint32_t n,
+                     const char **ret_why) {
+  static go_a32 no_guards, no_pages; /* in one call */
+  int rc = 0;
+  GO_KEEP_ERRNO_BEGIN();
+  probe_guards_once();
+  uint32_t done = guards_are_marks ? advise_all(at, n, size, MADV_GUARD_INSTALL, &no_guards) : 0;
+  for (; done < n && rc == 0; done++) rc = go_os_guard_(at[done], size, ret_why);
+  if (rc == 0) advise_all(pages, n, go_os_page_(), MADV_POPULATE_WRITE, &no_pages);
   GO_KEEP_ERRNO_END();
   return rc;
 }
