@@ -260,7 +260,8 @@ TEST_F(Depot, CreditsAreCovered) {
   EXPECT_EQ(Stats().in_use, n);
   ExpectConsistent();
   Put(kCls, tops);
-  EXPECT_EQ(Stats().warm, n);
+  EXPECT_GE(Stats().warm, n);  // some may have been made ready beyond n
+  EXPECT_LT(Stats().warm, n + 16);
   ExpectConsistent();
   go_stack_uncredit_(static_cast<uint32_t>(sum));
   EXPECT_EQ(Stats().credits, 0u);
