@@ -157,6 +157,8 @@ def golib_model(name, srcs, size = "medium", deps = [], copts = [], **kwargs):
             "//conditions:default": ["@platforms//:incompatible"],
         }),
         deps = [
+            "//context:internal_hdrs",
+            "//context:model_srcs",
             "//core:contracts",
             "//core:internal_hdrs",
             "//core:model_srcs",

@@ -20,6 +20,7 @@ static const bench benches[] = {
     {"mutex", 8000000, 8, bench_mutex},
     {"idle", 1000000, 0, bench_idle},
     {"sleep", 200000, 0, bench_sleep},
+    {"timerchurn", 5000000, 0, bench_timerchurn},
 };
 
 static void set_procs(int procs) { go_procs(procs); }

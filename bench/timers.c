@@ -1,4 +1,4 @@
-/* Sleeping. */
+/* Sleeping, and timers. */
 #include "bench/bench.h"
 
 #include <stdatomic.h>
@@ -42,4 +42,18 @@ void bench_sleep(int64_t n, GO_UNUSED int64_t width, bench_result *r) {
   bench_add(r, "cpu_ms", cpu);
   bench_add(r, "mean_late_us", (double)l.sum / (double)r->ops / 1e3);
   bench_add(r, "max_late_us", (double)l.worst / 1e3);
+}
+
+static void never(GO_UNUSED void *arg) { bench_check(false, "a stopped timer fired"); }
+
+/* Starts and stops n timers of 1 s, one after the other; an operation is both. */
+void bench_timerchurn(int64_t n, GO_UNUSED int64_t width, bench_result *r) {
+  go_nsec start = go_now();
+  for (int64_t i = 0; i < n; i++) {
+    go_timer t = {0};
+    bench_check(go_timer_start(&t, GO_SEC, never, NULL) == 0, "could not start a timer");
+    bench_check(go_timer_stop(&t), "a timer fired early");
+  }
+  r->wall = go_now() - start;
+  r->ops = n;
 }

@@ -12,13 +12,14 @@
 
 #include "core/out.h"
 
-go_chan *go_chan_new_destroy(size_t elem_size, size_t cap, void (*destroy)(void *)) {
-  size_t bytes;
+go_chan *go_chan_alloc_(size_t elem_size, size_t cap, size_t extra, void **ret_extra) {
+  size_t bytes, all;
   if (elem_size > UINT32_MAX || __builtin_mul_overflow(elem_size, cap, &bytes) ||
-      bytes > PTRDIFF_MAX - sizeof(go_chan)) {
+      bytes > PTRDIFF_MAX - sizeof(go_chan) - extra - 15) {
     return NULL;
   }
-  go_chan *c = malloc(sizeof *c + bytes);
+  all = extra == 0 ? bytes : ((bytes + 15) & ~(size_t)15) + extra;
+  go_chan *c = malloc(sizeof *c + all);
   if (c == NULL) {
     return NULL;
   }
@@ -26,7 +27,17 @@ go_chan *go_chan_new_destroy(size_t elem_size, size_t cap, void (*destroy)(void 
   go_st_rlx(&c->refs, 1u);
   c->elem_size = (uint32_t)elem_size;
   c->cap = cap;
-  c->destroy = destroy;
+  if (extra != 0) {
+    *ret_extra = memset(c->buf + all - extra, 0, extra);
+  }
+  return c;
+}
+
+go_chan *go_chan_new_destroy(size_t elem_size, size_t cap, void (*destroy)(void *)) {
+  go_chan *c = go_chan_alloc_(elem_size, cap, 0, NULL);
+  if (c != NULL) {
+    c->destroy = destroy;
+  }
   return c;
 }
 
@@ -70,6 +81,9 @@ static void free_chan(go_chan *c) {
 void go_chan_unref(go_chan *c) {
   if (c == NULL || go_sub_ar(&c->refs, 1u) != 1) { /* acquire: all that others did comes before */
     return;
+  }
+  if (c->ticker != NULL) {
+    go_ticker_gone_(c->ticker);
   }
   if (go_ld_acq(&c->recvq.head) != NULL || go_ld_acq(&c->sendq.head) != NULL) {
     report_leak(c);
@@ -158,6 +172,7 @@ int go_recv_locked_(go_chan *c, void *v, go_g_ **ret_wake) {
 
 static _Noreturn void wait_for_ever(uint8_t reason) {
   for (;;) {
+    (void)go_enter_(); /* not in a forked child */
     (void)go_wait_done_(NULL, reason);
   }
 }
@@ -242,16 +257,18 @@ static inline bool surely_waits(go_chan *c, int op) {
   return !go_looks_ready_(c, op) && go_read_same_(&c->lock, seen);
 }
 
+static inline int would_wait(void) { return go_forked_() ? GO_EFORKED : GO_EAGAIN; }
+
 int go_chan_try_send(go_chan *c, const void *v) {
   if (c == NULL || surely_waits(c, GO_SEND)) {
-    return GO_EAGAIN;
+    return would_wait();
   }
   go_g_ *g = NULL;
   go_lock_(&c->lock);
   int r = go_send_locked_(c, v, &g);
   go_unlock_(&c->lock);
   wake(g);
-  return r == GO_OP_DONE_ ? 0 : r == GO_OP_CLOSED_ ? GO_ECLOSED : GO_EAGAIN;
+  return r == GO_OP_DONE_ ? 0 : r == GO_OP_CLOSED_ ? GO_ECLOSED : would_wait();
 }
 
 int go_chan_send_ctx(go_ctx *ctx, go_chan *c, const void *v) {
@@ -266,6 +283,10 @@ int go_chan_send_ctx(go_ctx *ctx, go_chan *c, const void *v) {
   go_lock_(&c->lock);
   int r = go_send_locked_(c, v, &g);
   if (r == GO_OP_WAIT_) {
+    if (go_forked_()) {
+      go_unlock_(&c->lock);
+      return GO_EFORKED;
+    }
     if (ctx == NULL) {
       return wait_one(c, GO_SEND, (void *)(uintptr_t)v) ? 0 : GO_ECLOSED;
     }
@@ -295,14 +316,14 @@ bool go_chan_recv(go_chan *c, void *v) {
 
 int go_chan_try_recv(go_chan *c, void *v) {
   if (c == NULL || surely_waits(c, GO_RECV)) {
-    return GO_EAGAIN;
+    return would_wait();
   }
   go_g_ *g = NULL;
   go_lock_(&c->lock);
   int r = go_recv_locked_(c, v, &g);
   go_unlock_(&c->lock);
   wake(g);
-  return r == GO_OP_DONE_ ? 0 : r == GO_OP_CLOSED_ ? GO_ECLOSED : GO_EAGAIN;
+  return r == GO_OP_DONE_ ? 0 : r == GO_OP_CLOSED_ ? GO_ECLOSED : would_wait();
 }
 
 int go_chan_recv_ctx(go_ctx *ctx, go_chan *c, void *v) {
@@ -317,6 +338,10 @@ int go_chan_recv_ctx(go_ctx *ctx, go_chan *c, void *v) {
   go_lock_(&c->lock);
   int r = go_recv_locked_(c, v, &g);
   if (r == GO_OP_WAIT_) {
+    if (go_forked_()) {
+      go_unlock_(&c->lock);
+      return GO_EFORKED;
+    }
     if (ctx == NULL) {
       return wait_one(c, GO_RECV, v) ? 0 : GO_ECLOSED;
     }

@@ -49,6 +49,7 @@ struct go_chan {
   uint64_t head, tail; /* next slot to take from, to put to */
   go_waitq_ recvq, sendq;
   void (*destroy)(void *);
+  struct go_ticker *ticker; /* sends on it; or NULL. See core/timer.h */
   _Alignas(16) char buf[];
 };
 
@@ -103,6 +104,23 @@ static inline go_waiter_ *go_waitq_get_(go_waitq_ *q) {
     return w;
   }
 }
+
+/* Makes a channel with `extra` zeroed bytes, aligned, behind its buffer: *ret_extra. */
+go_chan *go_chan_alloc_(size_t elem_size, size_t cap, size_t extra, void **ret_extra);
+
+/* A reference, unless the last one has just gone. The caller knows that the memory is there. */
+static inline bool go_chan_try_ref_(go_chan *c) {
+  uint32_t n = go_ld_rlx(&c->refs);
+  while (n != 0) {
+    if (go_cas_rlx(&c->refs, &n, n + 1)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The channel's last reference has gone: afterwards t does not find it. */
+void go_ticker_gone_(struct go_ticker *t);
 
 static inline char *go_slot_(go_chan *c, uint64_t i) { return c->buf + i * c->elem_size; }
 

@@ -19,7 +19,7 @@ static const char *state_text(const go_seen_ *seen) {
   switch (seen->state) {
     case GO_G_FRESH_: return "not started";
     case GO_G_RUNNABLE_: return "runnable";
-    case GO_G_RUNNING_: return "running";
+    case GO_G_RUNNING_: return seen->foreign ? "blocking call" : "running";
     case GO_G_WAITING_:
       return reasons[seen->reason < sizeof reasons / sizeof *reasons ? seen->reason : 0];
     default: return "dead";
@@ -58,13 +58,15 @@ void go_fatal_(const char *fmt, ...) {
   go_out_str_(&o, "golib: fatal: ");
   go_out_str_(&o, text);
   go_m_ *m = go_m_get_();
-  if (m != NULL && m->cur != NULL && !go_is_thread_(m->cur)) {
+  if (m != NULL && m->cur != NULL && !go_is_plain_thread_(m->cur)) {
     go_out_str_(&o, "\n  in ");
     go_out_goroutine_(&o, m->cur);
   }
   go_out_str_(&o, "\n");
   go_out_flush_(&o);
-  go_dump_all_(2);
+  if (!go_forked_()) { /* there they are a picture of the parent's */
+    go_dump_all_(2);
+  }
   go_os_abort_();
 }
 
@@ -119,7 +121,7 @@ static _Noreturn void overflow(go_g_ *g, void *context) {
 bool go_on_fault_(void *addr, void *context) {
   go_m_ *m = go_m_get_();
   go_g_ *g = m != NULL ? m->cur : NULL;
-  if (g == NULL || go_is_thread_(g) || g->stack_top == NULL) {
+  if (g == NULL || g->stack_top == NULL) {
     return false;
   }
   if (go_stack_overflowed_(g, addr)) {

@@ -57,9 +57,25 @@ enum go_g_state_ { GO_G_DEAD_, GO_G_FRESH_, GO_G_RUNNABLE_, GO_G_RUNNING_, GO_G_
   XX(SELECT, "select")                         \
   XX(SELECT_NONE, "select (no cases)")         \
   XX(SLEEP, "sleep")                           \
+  XX(READ, "net read")                         \
+  XX(WRITE, "net write")                       \
+  XX(ACCEPT, "net accept")                     \
+  XX(CONNECT, "net connect")                   \
+  XX(CLOSE, "net close")                       \
+  XX(FD, "descriptor wait")                    \
   XX(WG, "wait group")                         \
   XX(MUTEX, "mutex lock")                      \
-  XX(RUN, "go_run")
+  XX(RWMUTEX_R, "rwmutex rlock")               \
+  XX(RWMUTEX_W, "rwmutex lock")                \
+  XX(COND, "cond wait")                        \
+  XX(ONCE, "once")                             \
+  XX(SEM, "semaphore")                         \
+  XX(RUN, "go_run")                            \
+  XX(TASK, "task join")                        \
+  XX(SCOPE, "scope wait")                      \
+  XX(SCOPE_START, "scope start (limit)")       \
+  XX(RESOLVE, "look-up of a name") \
+  XX(OFFLOAD, "offload")
 
 enum go_wait_reason_ {
 #define GO_WAIT_ENUM_(name, text) GO_WAIT_##name##_,
@@ -68,12 +84,14 @@ enum go_wait_reason_ {
 };
 
 enum go_g_flags_ {
-  GO_G_THREAD_ = 1,    /* stands for a plain thread */
+  GO_G_THREAD_ = 1,    /* stands for a plain thread; own: or waits like one, see core/block.c */
   GO_G_PINNED_ = 2,    /* locks itself to its thread before it calls fn */
   GO_G_FIRST_ = 4,     /* go_main's: its panic ends the process */
   GO_G_DYING_ = 8,     /* in go_exit or a panic that nobody catches */
+  GO_G_TASK_ = 16,     /* of a scope: on_end takes its panic, see go_panic_keep_ */
   GO_G_PANICKED_ = 32, /* ended by a panic */
   GO_G_WIRED_ = 64,    /* go_main's with main_thread: go_unlock_thread leaves it locked */
+  GO_G_GUARDED_ = 128, /* called through go_cxx_.call_: exceptions are caught at its end */
 };
 
 /* Bytes of arguments that are kept in the G itself; more go onto its stack, bound at once. */
@@ -83,13 +101,23 @@ enum go_g_flags_ {
 struct go_panic_;
 struct go_try_;
 
+/* What few goroutines have: made at the first need, stays with the G. Owner: the goroutine. */
+typedef struct go_extra_ {
+  char name[GO_NAME_SIZE_];      /* first: go_g_.name points here */
+  struct go_local_slot_ *locals; /* values of golib/local.h, by the key's index */
+  uint32_t nlocals;              /* slots there */
+  uint32_t at;                   /* where its end is with the destructors: the next slot, */
+  uint32_t rounds;               /* how many times it has been through all, */
+  bool found;                    /* and whether this time there was anything */
+} go_extra_;
+
 struct go_g_ {
   /* What switching touches. */
   go_arch_ctx_ ctx; /* valid while it is neither running nor fresh */
   go_a32 on_cpu;    /* 1 from before it runs until the M has left its stack: see go_after_switch_ */
   uint8_t state;    /* relaxed; see above */
   uint8_t reason;   /* enum go_wait_reason_ */
-  uint8_t flags;    /* constant while it lives, DYING excepted */
+  uint8_t flags;    /* constant while it lives; its own: THREAD, DYING, TASK, PANICKED, GUARDED */
   uint8_t stack_class; /* log2 of the stack's size */
   char *stack_top;     /* NULL: fresh */
   go_g_ *link;         /* in a free list or the global queue: that list's owner */
@@ -102,7 +130,7 @@ struct go_g_ {
   /* What it is. */
   const char *site; /* "worker@file.c:31" or NULL */
   uint64_t id;
-  char *name;             /* own; made when first named, stays with the G: see go_name_ */
+  char *name;             /* own; that of its go_extra_, or NULL: see go_extra_of_ */
   void (*on_end)(void *); /* called on its last breath, however it ends */
   void *end_arg;
   go_defer_rec_ *defers;    /* innermost first; own */
@@ -122,14 +150,29 @@ typedef struct go_tm_ go_tm_;
 /* Called with the timer's P held, no lock; must not suspend. */
 typedef void (*go_tm_fn_)(go_m_ *m, void *arg, uint32_t seq);
 
-/* Owner: whoever added it, until it fired or go_tm_del_ returned true. */
-struct go_tm_ {
+/* What firing does. */
+enum go_tm_kind_ {
+  GO_TM_CALL_,  /* calls fn */
+  GO_TM_SPAWN_, /* starts run as a goroutine: a go_timer */
+  GO_TM_TICK_,  /* sends on a channel: the first member of a go_ticker */
+  GO_TM_TOLD_,  /* calls fn; and with m NULL, on any thread, when the scheduler stops before */
+};
+
+/* Owner: whoever added it, until it fired or go_tm_del_ returned true. Under the lock of its home (core/tm_home.h)
+ * but for what only the owner changes, and only while it is in no heap. A user's memory is of the public type
+ * go_timer: hence may_alias. */
+struct __attribute__((may_alias)) go_tm_ {
   int64_t when;
-  go_tm_fn_ fn;
+  union {
+    go_tm_fn_ fn;
+    void (*run)(void *);
+  };
   void *arg;
+  go_aptr heap;        /* its home */
+  go_tm_ *next, *prev; /* in the heap's list of those for which there is no room */
   uint32_t seq;
-  uint32_t at;  /* index in the heap plus 1; 0: in none. Under heap->lock */
-  go_aptr heap; /* the heap it is in, or was in last; stored under that heap's lock */
+  uint32_t at; /* index in the heap plus 1; 0: in none; special values: core/timer.c */
+  uint8_t kind;
 };
 
 typedef struct go_tm_entry_ {
@@ -137,12 +180,17 @@ typedef struct go_tm_entry_ {
   go_tm_ *tm; /* or a sleeping goroutine, tagged */
 } go_tm_entry_;
 
-/* A P's timers: a 4-ary heap. */
+/* A P's timers: a 4-ary heap, and a list for when that cannot grow. */
 typedef struct go_tm_heap_ {
   go_a32 lock;
   uint32_t n, cap;
+  uint32_t nspilled;
   go_tm_entry_ *e; /* see go_tm_heap_free_ */
-  go_a64 first;    /* when e[0] fires, INT64_MAX: none. Stored under lock, read by anybody */
+  go_a64 first;    /* when the first fires, INT64_MAX: none. Stored under lock, read by anybody */
+  go_a32 early;    /* 1: `first` may be too early. Likewise */
+  go_tm_ *spilled; /* timers that found no memory for an entry, in no order */
+  int64_t spill_when; /* not later than the first of them */
+  bool hold;          /* nothing fires: the scheduler stops */
 } go_tm_heap_;
 
 /* ---- P ---- */
@@ -187,17 +235,24 @@ struct go_m_ {
   go_g_ *dead;     /* or which has ended there: to be finished on the other side of the switch */
   go_g_ *locked_g; /* the G it is wired to; own */
   go_arch_ctx_ g0; /* its own stack while it runs goroutines */
-  go_g_ *handoff;  /* runnable G that the fast half could not run; for g0 */
-  go_g_ *requeue;  /* G that yielded to g0: to be made runnable when its stack is left */
-  bool spinning;   /* counted in sched.nspinning; own, or handed over with next_p */
-  bool worker;     /* runs go_m_loop_; else it stands for a plain thread */
-  bool die;        /* its locked goroutine has ended: the thread ends with it; own */
-  go_p_ *next_p;   /* P given to it before note is woken */
+  go_os_cxx_state_ *cxx; /* the thread's, or NULL: see has_exceptions in core/sched.c */
+  go_g_ *handoff;        /* runnable G that the fast half could not run; for g0 */
+  go_g_ *requeue;        /* G that yielded to g0: to be made runnable when its stack is left */
+  bool spinning;         /* counted in sched.nspinning; own, or handed over with next_p */
+  bool worker;           /* runs go_m_loop_; else it stands for a plain thread */
+  bool die;              /* its locked goroutine has ended: the thread ends with it; own */
+  go_p_ *next_p;         /* P given to it before note is woken */
   go_note_ note;
   go_m_ *link;     /* in sched.idle_m; under sched.lock */
   go_m_ *all_link; /* in sched.all_m; under sched.lock */
   go_os_thread_ thread;
   void *fault_stack;
+  const struct go_hooks *hooked; /* whose switch_in was called for cur; own */
+  int64_t hooked_at;             /* when, for `slow` */
+  go_g_ *hook_g;             /* a hook runs, and is about this goroutine: see core/hooks.c; own */
+  uint32_t foreign;          /* how deep it is in foreign code, and */
+  bool begun;                /* whether by go_blocking_begin: see core/block.c; own */
+  go_defer_rec_ end_foreign; /* begun: linked to the goroutine */
   uint64_t rng;
   go_a32 started; /* 1: `thread` is valid (its creator has stored it) */
 #if GO_SANITIZED_
@@ -226,7 +281,8 @@ typedef struct go_sched_ {
   go_a32 np_made; /* stored under lock; read by anybody (release/acquire publishes all_p) */
   go_a32 procs;   /* the present number of Ps that are not GONE; likewise */
   go_p_ *idle_p;
-  go_idle_ idle; /* see core/idle.h */
+  uint64_t taken; /* how often a P was taken out of idle_p */
+  go_idle_ idle;  /* see core/idle.h */
   go_m_ *idle_m;
   go_m_ *all_m; /* workers, for joining */
   uint32_t nm;  /* workers that exist */
@@ -240,11 +296,23 @@ typedef struct go_sched_ {
 
   go_globq_ q; /* the global queue */
 
-  go_a32 poller;     /* 1: some M is in go_poll_wait_, or about to be */
-  go_a64 poll_until; /* until when it waits */
-  go_a32 nblocked;   /* plain threads that wait in golib (waker's decrement) */
+  go_a32 poller;   /* enum go_poller_: whether some M is in go_poll_wait_, or about to be */
+  go_a32 poked;    /* 1: the poller's wait was broken off for work. Stored under lock */
+  go_a32 npd;      /* descriptors that are registered with the poller */
+  go_a32 polls;    /* batches of events that have woken somebody: see suspect_deadlock, */
+  go_a32 npolling; /* and those whose goroutines are in no queue yet */
+  go_g_ *polled, *polled_last; /* goroutines that events have woken, linked; who has the poller */
+  uint32_t npolled;            /* how many, likewise */
+  bool polling;                /* a batch has begun, likewise */
+  go_a64 polled_at;            /* when somebody looked under load */
+  go_a64 poll_until;           /* until when it waits */
+  go_a32 nblocked;             /* plain threads that wait in golib (waker's decrement) */
+  go_a32
+      nforeign; /* of nm: those in foreign code, without a P: see core/block.c. Stored under lock */
+  go_a32 npool_idle; /* threads of pools that wait for something to do: see core/pool.h */
 
   uint32_t stack_class; /* log2 of the default stack size */
+  go_a32 careful;       /* enum go_careful_: spawns and ends go the slow way */
   int64_t max_g;        /* limit of live goroutines, 0: none */
   go_a64 ng;            /* live goroutines, counted only when there is a limit */
   go_a64 next_id;
@@ -253,10 +321,16 @@ typedef struct go_sched_ {
   go_a32 starter_up;     /* 1: it exists. Stored under procs_lock */
   go_a32 starter_quit;   /* set when no M is left */
   go_note_ starter_note;
-  go_m_ *to_start;     /* for the starter, linked by link */
-  go_m_ *dead_m;       /* workers that have ended as the scheduler stops, to be joined */
-  go_m_ *spare_m;      /* Ms of plain threads that have ended, to be used again: never unmapped */
-  bool main_thread;    /* go_config.main_thread */
+  go_m_ *to_start;  /* for the starter, linked by link */
+  go_m_ *dead_m;    /* workers that have ended as the scheduler stops, to be joined */
+  go_m_ *spare_m;   /* Ms of plain threads that have ended, to be used again: never unmapped */
+  bool main_thread; /* go_config.main_thread */
+  go_a32
+      embedded; /* go_config.embedded: see core/step.c. This and host are also read by threads that wait
+                          before it is up: not for what comes of it then */
+  go_aptr host;        /* embedded: the thread that calls go_step, as it is outside, */
+  go_m_ *step_m;       /* and inside; else both NULL */
+  go_a32 wake_fd;      /* 1: somebody has asked for go_wake_fd */
   go_a32 first_exited; /* go_main's goroutine has called go_exit */
   go_tm_ trim_tm;      /* gives stacks back; see go_stack_surplus_ */
   go_a32 trimming;     /* 1: trim_tm is in a heap, or fires */
@@ -265,6 +339,16 @@ typedef struct go_sched_ {
 extern go_sched_ go_sched_state_;
 #define GO_S (&go_sched_state_)
 
+static inline bool go_embedded_(void) { return go_ld_rlx(&GO_S->embedded) != 0; }
+static inline go_m_ *go_host_(void) { return (go_m_ *)go_ld_rlx(&GO_S->host); }
+
 enum go_sched_phase_ { GO_SCHED_DOWN_, GO_SCHED_UP_ };
+
+/* NONE: nobody is in the poller. WAITS: an M without a P, or the host of an embedded scheduler. LOOKS: an M
+ * that holds a P, for a moment: whoever needs one that waits takes it for none, or is patient. */
+enum go_poller_ { GO_POLLER_NONE_, GO_POLLER_WAITS_, GO_POLLER_LOOKS_ };
+
+/* Why spawning and ending look twice: there is a limit to count against, there are hooks to call. */
+enum go_careful_ { GO_CAREFUL_LIMIT_ = 1, GO_CAREFUL_HOOKS_ = 2 };
 
 #endif /* GOLIB_CORE_G_H_ */

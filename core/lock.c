@@ -3,6 +3,7 @@
 
 #include "core/arch.h"
 #include "core/os.h"
+#include "core/sched.h"
 
 /* Critical sections take tens of nanoseconds: spin for a few microseconds, then assume that the holder
  * has lost its CPU and give ours away; after that sleep, so that a low-priority holder gets to run
@@ -22,6 +23,9 @@ void go_backoff_(uint32_t tries) {
 
 void go_lock_slow_(go_a32 *l) {
   for (uint32_t tries = 0; !go_trylock_(l); tries++) {
+    if (go_forked_()) { /* its holder is not here */
+      go_forked_fatal_(__builtin_return_address(0));
+    }
     go_backoff_(tries);
   }
 }

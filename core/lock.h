@@ -6,8 +6,8 @@
  *
  * For critical sections of some tens of instructions that neither suspend, nor call users' code, nor
  * wait for anything. All-zero is unlocked. Taken by goroutines, g0s and plain threads; never in a
- * signal handler. Lock order: lock_rank in docs/HACKING.md: channel (by address), mutex, wait group,
- * context, timers, sched, stack depot, G slabs. Whoever waits long gives its CPU away: the holder may have
+ * signal handler. Lock order: docs/HACKING.md: context, channel (by address), mutex, wait group,
+ * timers, sched, stack depot, G slabs. Whoever waits long gives its CPU away: the holder may have
  * been descheduled.
  */
 #ifndef GOLIB_CORE_LOCK_H_

@@ -23,6 +23,8 @@ typedef struct go_os_thread_ {
 /* Starts fn(arg) on a new thread with a stack of at least 256 KiB and all signals that the process does not
  * need for itself blocked as they are in the caller. Returns 0, -EAGAIN, -ENOMEM. */
 int go_os_thread_start_(go_os_thread_ *ret, void (*fn)(void *), void *arg);
+/* The same with a stack for code that was not written for small ones: 8 MiB. */
+int go_os_thread_start_large_(go_os_thread_ *ret, void (*fn)(void *), void *arg);
 /* Waits for its end and frees the handle. */
 void go_os_thread_join_(go_os_thread_ *t);
 /* Frees the handle of a thread that nobody will join. */
@@ -50,7 +52,7 @@ int go_os_cpus_(void);
  * their way. */
 typedef struct go_os_cxx_state_ {
   void *caught;
-  size_t uncaught;
+  unsigned uncaught;
 } go_os_cxx_state_;
 /* The calling thread's, at the same place as long as it lives; NULL when the program has no C++ in it. */
 go_os_cxx_state_ *go_os_cxx_(void);
@@ -66,6 +68,38 @@ void go_os_futex_wake_(uint32_t *addr, int n);
 int64_t go_os_now_(void);
 /* 64 bits from the system's random source. Never fails (falls back to the clock). */
 uint64_t go_os_random_(void);
+
+/* ---- files; all block the thread; EINTR is retried ---- */
+
+/* flags: GO_FILE_... of golib/file.h; mode: permissions of a new file. The file is not inherited by programs that are
+ * executed. 0 or a negative code. */
+int go_os_file_open_(const char *path, int flags, unsigned mode, intptr_t *ret);
+/* At most n bytes from offset `at`, or, if that is negative, from the file's own position, which is moved. How many, 0 at
+ * the end; or a negative code. */
+ptrdiff_t go_os_file_read_(intptr_t file, void *buf, size_t n, int64_t at);
+ptrdiff_t go_os_file_write_(intptr_t file, const void *buf, size_t n, int64_t at);
+/* Closes it in any case. */
+int go_os_file_close_(intptr_t file);
+/* Bytes, or a negative code. */
+int64_t go_os_file_size_(intptr_t file);
+/* Has the system write it to the disk. */
+int go_os_file_sync_(intptr_t file);
+
+/* ---- descriptors that others have opened ---- */
+
+/* Which of events, GO_FD_... of golib/block.h, the descriptor is ready for now: 0 or more. An error or a hang-up counts as
+ * ready for all. Or a negative code: -EBADF. Never blocks. */
+int go_os_fd_poll_(intptr_t fd, int events);
+/* A second descriptor for the same thing, which go_os_file_close_ closes. 0, -EMFILE, -EBADF. */
+int go_os_fd_dup_(intptr_t fd, intptr_t *ret);
+
+/* ---- names ---- */
+
+/* Asks the system for the addresses of a host, as it is set up (/etc/hosts, DNS...), and calls `each` for them, best first:
+ * family 4 or 6, 4 or 16 bytes in network order, and the number of the interface of a link-local one or 0. Blocks,
+ * for minutes at worst, and needs a large stack. 0; GO_ENOHOST, GO_EDNS, GO_ENOMEM, -errno. */
+int go_os_resolve_(const char *host, void (*each)(void *arg, int family, const uint8_t *ip, uint32_t zone),
+                   void *arg);
 
 /* ---- memory ---- */
 

@@ -67,8 +67,9 @@ GO_NO_TSAN_ static void peek(const go_g_ *g, go_seen_ *seen) {
   seen->id = v->id;
   seen->state = v->state;
   seen->reason = v->reason;
-  seen->thread = (v->flags & GO_G_THREAD_) != 0;
-  seen->locked = v->locked_m != NULL;
+  seen->foreign = (v->flags & GO_G_THREAD_) && v->stack_top != NULL;
+  seen->thread = (v->flags & GO_G_THREAD_) && !seen->foreign;
+  seen->locked = v->locked_m != NULL && (!seen->foreign || v->lock_count != 0);
   seen->site = v->site;
   const volatile char *name = v->name; /* stays allocated as long as the G */
   uint32_t n = 0;

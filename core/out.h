@@ -26,7 +26,7 @@ void go_out_site_(go_out_ *o, const char *site);
 typedef struct go_seen_ {
   uint64_t id;
   const char *site;
-  bool thread, locked;
+  bool thread, locked, foreign;
   uint8_t state, reason;
   char name[GO_NAME_SIZE_];
 } go_seen_;

@@ -29,13 +29,26 @@ int go_poll_wait_(int64_t ns);
  * Calls before that return count once. Any thread, any lock, async-signal-safe. */
 void go_poll_break_(void);
 
+/* For a foreign event loop, which waits in our place (core/step.c): it calls go_poll_wait_ only after
+ * go_poll_drain_, if at all. All of these on one thread at a time, but go_poll_handle_. */
+
+/* What the loop waits on for reading: readable when an event has come, a break is pending, or the alarm has
+ * gone off, until go_poll_drain_. Any thread. 0 or a negative code. */
+int go_poll_handle_(intptr_t *ret);
+/* Hands over all events that have come, as go_poll_wait_(0) does, and takes the break as well: what led to it
+ * must be looked at afterwards. Returns how many events. */
+int go_poll_drain_(void);
+/* Makes the handle readable at `when`, at once if that is past; INT64_MAX: never. Replaces the alarm before. */
+void go_poll_alarm_(int64_t when);
+
 /* Core's side: called by the backend inside go_poll_wait_, once for each thing that has become
  * ready or done. `key` is what it was registered with. */
 void go_poll_event_(uint64_t key, uint32_t events, int64_t result);
 
 /* Whoever waits to read is woken by IN, whoever waits to write by OUT: errors and hang-ups set
- * both, the other side's shutdown sets IN. ERR and HUP only tell more. */
-enum { GO_POLL_IN_ = 1, GO_POLL_OUT_ = 2, GO_POLL_ERR_ = 4, GO_POLL_HUP_ = 8 };
+ * both, the other side's shutdown and urgent data (PRI) set IN. ERR, HUP and PRI only tell more: each is
+ * in every event of the handle for as long as it is so. */
+enum { GO_POLL_IN_ = 1, GO_POLL_OUT_ = 2, GO_POLL_ERR_ = 4, GO_POLL_HUP_ = 8, GO_POLL_PRI_ = 16 };
 
 /* Registers a handle once, for both directions, edge-triggered where that exists; events name
  * `key`, which is not UINT64_MAX. What is ready already is reported as an edge. 0 or a negative

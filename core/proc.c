@@ -10,7 +10,10 @@
 
 #include <golib/go.h>
 
+#include "core/hooks.h"
+#include "core/netpoll.h"
 #include "core/poll.h"
+#include "core/pool.h"
 #include "core/sched.h"
 #include "core/stack.h"
 
@@ -29,6 +32,7 @@ go_p_ *go_p_get_idle_(void) {
   go_p_ *p = GO_S->idle_p;
   if (p != NULL) {
     GO_S->idle_p = p->link;
+    GO_S->taken++;
     p->state = GO_P_RUNNING_;
     go_idle_p_(&GO_S->idle, -1);
   }
@@ -55,11 +59,23 @@ static _Noreturn void no_threads(void) {
   go_fatal_("no thread can be started, and all that there are are wired to goroutines");
 }
 
+bool go_all_ps_idle_(void) {
+  if (go_ld_sc(&GO_S->idle.np) != go_ld_sc(&GO_S->procs)) {
+    return false;
+  }
+  for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) { /* one that is to go may still run */
+    if (GO_S->all_p[i]->state == GO_P_RUNNING_) {
+      return false;
+    }
+  }
+  return true;
+}
+
 /* All Ps are idle, and no M will ever take one: whoever is between giving up a P and going to sleep would. */
 static bool stranded(void) {
   go_lock_(&GO_S->lock);
-  bool yes = go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs) &&
-             go_ld_sc(&GO_S->stopping) == 0 &&
+  bool yes = go_all_ps_idle_() && go_ld_sc(&GO_S->stopping) == 0 &&
+             go_ld_sc(&GO_S->nforeign) == 0 && /* whoever comes back takes one */
              GO_S->nm - go_ld_sc(&GO_S->ndying) <= go_ld_sc(&GO_S->nwired);
   go_unlock_(&GO_S->lock);
   return yes;
@@ -74,7 +90,7 @@ void go_p_handoff_(go_p_ *p) {
     go_p_put_idle_(p);
     go_unlock_(&GO_S->lock);
     go_idle_look_(); /* for whoever submitted before the P was idle: nobody else looks now */
-    if (go_work_anywhere_()) {
+    if (go_work_anywhere_() || go_poller_wanted_()) {
       go_wake_();
     }
     return;
@@ -254,7 +270,7 @@ static int start_thread(go_m_ *m) {
 
 /* A new thread inherits what its creator has made of itself: priority, namespaces, CPU set. So a thread
  * that a goroutine is wired to, or that is not ours, has the starter do it. */
-static bool must_delegate(void) {
+bool go_must_delegate_(void) {
   go_m_ *own = go_m_get_();
   return go_ld_acq(&GO_S->starter_up) != 0 &&
          (own == NULL || !own->worker || own->locked_g != NULL || own->die);
@@ -277,13 +293,17 @@ static int new_worker(go_p_ *p, bool spinning, go_m_ **ret) {
 }
 
 int go_m_start_(go_p_ *p, bool spinning) {
+  if (go_embedded_()) { /* the host runs them */
+    give_back(p, spinning);
+    return GO_EAGAIN;
+  }
   reap();
   go_m_ *m;
   int r = new_worker(p, spinning, &m);
   if (r != 0) {
     return r;
   }
-  if (!must_delegate()) {
+  if (!go_must_delegate_()) {
     return start_thread(m);
   }
   go_lock_(&GO_S->lock);
@@ -363,6 +383,13 @@ static void starter_stop(void) {
 
 static void detach_thread(void *arg) {
   go_m_ *m = arg;
+  if (go_forked_()) {
+    return;
+  }
+  if (m->thread_g.name != NULL) {
+    (void)go_local_end_(&m->thread_g);
+    m->thread_g.name[0] = '\0';
+  }
   go_m_set_(NULL);
   go_lock_(&GO_S->lock);
   m->link = GO_S->spare_m; /* kept: a late timer may look at its G */
@@ -371,6 +398,9 @@ static void detach_thread(void *arg) {
 }
 
 __attribute__((noinline)) go_m_ *go_attach_slow_(void) {
+  if (go_forked_()) {
+    go_forked_fatal_(__builtin_return_address(0));
+  }
   go_lock_(&GO_S->lock);
   go_m_ *m = GO_S->spare_m;
   if (m != NULL) {
@@ -385,6 +415,7 @@ __attribute__((noinline)) go_m_ *go_attach_slow_(void) {
   }
   m->thread_g.flags = GO_G_THREAD_;
   m->cur = &m->thread_g;
+  m->cxx = go_os_cxx_();
   go_set_state_(m->cur, GO_G_RUNNING_);
   go_m_set_(m);
   return m;
@@ -443,7 +474,7 @@ static size_t parse_size(const char *s) {
 }
 
 static uint32_t default_procs(const go_config *cfg) {
-  int n = cfg->procs;
+  int n = cfg->embedded ? 1 : cfg->procs;
   if (n == 0) {
     const char *s = getenv("GOMAXPROCS");
     char *end;
@@ -462,20 +493,50 @@ static uint32_t default_stack(const go_config *cfg, bool *ret_fixed) {
   return size == 0 ? GO_STACK_CLASS_DEFAULT_ : go_stack_class_(size);
 }
 
+/* golib inside another event loop: see core/step.c. init_lock held, by the host. */
+static int start_embedded(void) {
+  go_m_ *m = new_m();
+  if (m == NULL) {
+    return GO_ENOMEM;
+  }
+  m->worker = true;
+  (void)go_os_fault_stack_(&m->fault_stack);
+  GO_S->step_m = m;
+  go_st_rlx(&GO_S->host, (void *)go_enter_());
+  go_st_sc(&GO_S->poll_until, (uint64_t)INT64_MAX);
+  go_st_sc(&GO_S->poller, 1u);
+  go_st_sc(&GO_S->all_p[0]->leave,
+           4u); /* for go_checkpoint: the host always wants its thread back */
+  return 0;
+}
+
+static void stop_embedded(void) {
+  if (GO_S->step_m != NULL) {
+    if (go_m_get_() == go_host_()) { /* else it is another thread's signal stack, and stays */
+      go_os_fault_stack_free_(GO_S->step_m->fault_stack);
+    }
+    free(GO_S->step_m);
+  }
+}
+
 static void release_all(void) {
   for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) {
+    go_tm_drop_(&GO_S->all_p[i]->tm);
     go_tm_heap_free_(&GO_S->all_p[i]->tm);
     free(GO_S->all_p[i]);
   }
   go_spawn_fini_();
   go_stack_fini_();
+  go_pd_fini_();
   go_poll_fini_();
   go_os_off_fault_();
   for (go_m_ *m = GO_S->spare_m; m != NULL;) {
     go_m_ *next = m->link;
+    go_extra_free_(&m->thread_g);
     free(m);
     m = next;
   }
+  stop_embedded();
   uint32_t blocked = go_ld_rlx(&GO_S->nblocked);
   memset(GO_S, 0, sizeof *GO_S);
   go_st_rlx(&GO_S->nblocked, blocked);
@@ -501,13 +562,21 @@ static int start(const go_config *cfg) {
   bool fixed;
   uint32_t procs = default_procs(cfg);
   uint32_t cls = default_stack(cfg, &fixed);
-  if (cls == 0 || cfg->procs < 0 || cfg->max_threads < 0 || cfg->max_goroutines < 0) {
+  if (cls == 0 || cfg->procs < 0 || cfg->max_threads < 0 || cfg->max_goroutines < 0 || cfg->offload_threads < 0 ||
+      (cfg->embedded && (cfg->procs > 1 || cfg->main_thread))) {
     return GO_EINVAL;
   }
   GO_S->max_m = cfg->max_threads > 0 ? (uint32_t)cfg->max_threads : 10000;
   GO_S->max_g = cfg->max_goroutines;
   GO_S->main_thread = cfg->main_thread;
-  int r = go_poll_init_();
+  go_st_rlx(&GO_S->embedded, cfg->embedded ? 1u : 0u);
+  go_offload_max_((uint32_t)cfg->offload_threads);
+  go_st_rlx(&GO_S->careful, (cfg->max_goroutines != 0 ? (uint32_t)GO_CAREFUL_LIMIT_ : 0u) |
+                                (go_hooks_() != NULL ? (uint32_t)GO_CAREFUL_HOOKS_ : 0u));
+  int r = go_fork_watch_();
+  if (r == 0) {
+    r = go_poll_init_();
+  }
   if (r != 0) {
     return r;
   }
@@ -518,9 +587,8 @@ static int start(const go_config *cfg) {
   if (r == 0) {
     r = go_os_on_fault_(go_on_fault_);
   }
-  if (r ==
-      0) { /* one thread, which sleeps: later ones may fail to start, and work still gets done */
-    r = go_m_start_(NULL, false);
+  if (r == 0) { /* else one thread, which sleeps: later ones may fail, and work still gets done */
+    r = cfg->embedded ? start_embedded() : go_m_start_(NULL, false);
   }
   if (r != 0) {
     release_all();
@@ -530,9 +598,14 @@ static int start(const go_config *cfg) {
   return 0;
 }
 
+bool go_in_use_(void) { return go_ld_rlx(&GO_S->running) != 0 || (go_ld_rlx(&init_lock) & 1) != 0; }
+
 int go_start_(void) {
   if (GO_LIKELY_(go_ld_acq(&GO_S->running) != 0)) {
     return 0;
+  }
+  if (go_forked_()) {
+    return GO_EFORKED;
   }
   static const go_config defaults;
   go_lock_(&init_lock);
@@ -546,6 +619,9 @@ int go_start_(void) {
 
 int go_init(const go_config *cfg) {
   static const go_config defaults;
+  if (go_forked_()) {
+    return GO_EFORKED;
+  }
   go_lock_(&init_lock);
   int r = go_ld_rlx(&GO_S->running) != 0 ? GO_EBUSY : start(cfg != NULL ? cfg : &defaults);
   go_unlock_(&init_lock);
@@ -567,20 +643,42 @@ static void wake_all_ms(void) {
   go_poll_break_();
 }
 
-static bool wait_no_goroutines(go_nsec wait) {
-  int64_t until = wait == GO_FOREVER ? INT64_MAX : go_os_now_() + (wait > 0 ? wait : 0);
+static bool wait_no_goroutines(int64_t until) {
   uint32_t never = 0;
-  while (go_live_() != 0) {
+  while (go_live_() != 0 || go_pools_busy_()) {
     int64_t left = until - go_os_now_();
     if (left <= 0) {
       return false;
     }
-    (void)go_os_futex_wait_(&never, 0, left < GO_MS ? left : GO_MS);
+    left = left < GO_MS ? left : GO_MS;
+    if (go_embedded_() && go_m_get_() == go_host_()) {
+      go_host_turn_(left);
+    } else {
+      (void)go_os_futex_wait_(&never, 0, left);
+    }
   }
   return true;
 }
 
+/* Waits for all goroutines to end and sees to it that no timer starts another; false: it took too long, and
+ * timers fire as before. */
+static bool come_to_rest(go_nsec wait) {
+  int64_t until = go_tm_when_(wait);
+  while (wait_no_goroutines(until)) {
+    go_tm_hold_all_(true);
+    /* a goroutine is counted before its timer's heap is unlocked */
+    if (go_live_() == 0 && !go_tm_tell_all_()) {
+      return true;
+    }
+    go_tm_hold_all_(false);
+  }
+  return false;
+}
+
 int go_shutdown(go_nsec wait) {
+  if (go_forked_()) {
+    return GO_EFORKED;
+  }
   go_m_ *m = go_m_get_();
   if (m != NULL && m->worker) {
     return GO_EDEADLK;
@@ -590,7 +688,7 @@ int go_shutdown(go_nsec wait) {
     go_unlock_(&init_lock);
     return 0;
   }
-  if (!wait_no_goroutines(wait)) {
+  if (!come_to_rest(wait)) {
     go_unlock_(&init_lock);
     return GO_ETIMEDOUT;
   }
@@ -606,6 +704,7 @@ int go_shutdown(go_nsec wait) {
     reap();
   }
   starter_stop();
+  go_pools_stop_();
   go_st_rel(&GO_S->running, 0u);
   release_all();
   go_unlock_(&init_lock);
@@ -761,7 +860,7 @@ int go_procs(int n) {
   if (r != 0) {
     return r;
   }
-  if (n < 1) {
+  if (n < 1 || go_embedded_()) {
     return (int)go_ld_acq(&GO_S->procs);
   }
   n = n > GO_PROCS_MAX_ ? GO_PROCS_MAX_ : n;
@@ -862,6 +961,9 @@ typedef struct main_call {
 static void main_body(void *arg) {
   main_call *c = arg;
   c->result = c->fn(c->argc, c->argv);
+  if (go_forked_()) {
+    exit(c->result); /* what it means to return from main; whoever waits for us is not here */
+  }
 }
 
 /* The calling thread is an M for the time, wired to the first goroutine. */

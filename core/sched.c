@@ -17,16 +17,23 @@
  *
  * Go: runtime/proc.go schedule, findRunnable, wakep, resetspinning, stoplockedm. Departures: on_cpu; direct
  * switch; ticks; fresh queue; the poller is the timekeeper.
+ *
+ * The poller. An M that finds nothing looks into it, and if it is still idle, waits in it, unless another does; so
+ * an idle process answers as fast as the system wakes a thread. Under load look_round looks. Only one is in
+ * there at a time.
  */
 #include "core/sched.h"
 
 #include <golib/go.h>
 
+#include "core/hooks.h"
+#include "core/netpoll.h"
 #include "core/poll.h"
 #include "core/stack.h"
 
 #define TICKS_MAX 61
 #define LOOK_EVERY (50 * GO_US)
+#define POLL_EVERY (100 * GO_US) /* under load: a look costs about half a microsecond */
 #define NEXT_SLICE GO_MS
 #define STEAL_ROUNDS 4
 
@@ -47,7 +54,7 @@ static inline void go_after_switch_(go_m_ *m) {
 }
 
 #if defined(GO_TSAN_)
-GO_NO_TSAN_ static go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
+GO_NO_TSAN_ static go_m_ *switch_stacks(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
   (void)dying;
   __tsan_switch_to_fiber(to != NULL ? to->fiber : m->g0_fiber, 0);
   return go_arch_switch_(from != NULL ? &from->ctx : &m->g0, to != NULL ? &to->ctx : &m->g0, m);
@@ -62,7 +69,7 @@ static void asan_arrived(go_m_ *m, void *fake) {
     m->g0_size = size;
   }
 }
-static go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
+static go_m_ *switch_stacks(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
   void **fake = from != NULL ? &from->fiber : &m->g0_fiber;
   if (to != NULL) {
     char *low = go_stack_low_(to->stack_class, to->stack_top);
@@ -77,11 +84,32 @@ static go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
   return m;
 }
 #else
-static inline go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
+static inline go_m_ *switch_stacks(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
   (void)dying;
   return go_arch_switch_(from != NULL ? &from->ctx : &m->g0, to != NULL ? &to->ctx : &m->g0, m);
 }
 #endif
+
+/* C++ keeps the exceptions that a thread handles in thread-local memory. It is empty at every switch: a
+ * goroutine that has some takes them along on its stack. */
+static inline bool has_exceptions(const go_m_ *m) {
+  return GO_UNLIKELY_(m->cxx != NULL) && GO_UNLIKELY_(m->cxx->caught != NULL || m->cxx->uncaught != 0);
+}
+
+static __attribute__((noinline)) go_m_ *switch_with_exceptions(go_m_ *m, go_g_ *from, go_g_ *to) {
+  go_os_cxx_state_ own = *m->cxx;
+  *m->cxx = (go_os_cxx_state_){NULL, 0};
+  m = switch_stacks(m, from, to, false);
+  *m->cxx = own; /* the new thread's */
+  return m;
+}
+
+static inline go_m_ *switch_to(go_m_ *m, go_g_ *from, go_g_ *to, bool dying) {
+  if (!dying && has_exceptions(m)) {
+    return switch_with_exceptions(m, from, to);
+  }
+  return switch_stacks(m, from, to, dying);
+}
 
 /* The thread on its stack is a few instructions from leaving it. */
 static __attribute__((noinline)) void wait_off_cpu_slow(go_g_ *g) {
@@ -107,8 +135,10 @@ static void run(go_m_ *m) {
   if (GO_UNLIKELY_(g->flags & GO_G_PINNED_)) {
     go_lock_thread();
   }
-  g->fn(g->arg);
-  go_end_(go_m_get_());
+  if (!go_call_root_(g)) {
+    g->fn(g->arg);
+  }
+  go_end_(go_enter_()); /* in a forked child there is nothing to come back to */
 }
 
 void go_g_entry_(void *arg) {
@@ -214,10 +244,13 @@ static inline void ring_put(go_p_ *p, go_g_ *g) {
 }
 
 static __attribute__((noinline)) void ready_thread(go_g_ *g) {
-  go_m_ *m = (go_m_ *)((char *)g - offsetof(go_m_, thread_g));
+  go_m_ *m = g->stack_top == NULL ? (go_m_ *)((char *)g - offsetof(go_m_, thread_g)) : g->locked_m;
   (void)go_sub_sc(&GO_S->nblocked, 1u); /* before it can run: see the deadlock check */
   go_set_state_(g, GO_G_RUNNABLE_);
   go_note_wake_(&m->note);
+  if (GO_UNLIKELY_(m == go_host_())) { /* only compared: it may be gone */
+    go_poll_break_();
+  }
 }
 
 void go_ready_(go_m_ *m, go_g_ *g) {
@@ -296,6 +329,16 @@ go_m_ *go_yield_m_(go_m_ *m) {
   return m;
 }
 
+go_m_ *go_queue_up_(go_m_ *m) {
+  go_g_ *g = m->cur;
+  go_set_state_(g, GO_G_RUNNABLE_);
+  m->prev = g;
+  m->requeue = g;
+  m = switch_to(m, g, NULL, false);
+  go_after_switch_(m);
+  return m;
+}
+
 void go_yield(void) { (void)go_yield_m_(go_enter_()); }
 
 bool go_checkpoint(void) {
@@ -316,11 +359,28 @@ static bool can_take_stack(const go_g_ *g, const go_g_ *next) {
 
 static void go_restarted_(void *m) { run(m); }
 
+/* A goroutine ends, and somebody counts (enum go_careful_). */
+static __attribute__((noinline)) void end_careful(go_p_ *p) {
+  if (GO_S->max_g != 0) {
+    (void)go_add_rlx(&GO_S->ng, (uint64_t)-1);
+  }
+  if (go_hooks_() != NULL) {
+    p->ticks = 0; /* to g0, which calls them */
+  }
+}
+
 _Noreturn void go_end_(go_m_ *m) {
   go_g_ *g = m->cur;
-  go_p_ *p = m->p;
+  if (has_exceptions(m)) { /* their frames were left for good by go_exit or a panic */
+    *m->cxx = (go_os_cxx_state_){NULL, 0};
+  }
   if (GO_UNLIKELY_(g->name != NULL)) {
+    m = go_local_end_(g); /* may suspend */
     g->name[0] = '\0';
+  }
+  go_p_ *p = m->p;
+  if (GO_UNLIKELY_(p == NULL)) {
+    go_fatal_("a goroutine ended between go_blocking_begin and go_blocking_end");
   }
   if (g->on_end != NULL) {
     g->on_end(g->end_arg);
@@ -335,8 +395,8 @@ _Noreturn void go_end_(go_m_ *m) {
     (void)go_sub_sc(&GO_S->nwired, 1u);
     p->ticks = 0;
   }
-  if (GO_S->max_g != 0) {
-    (void)go_add_rlx(&GO_S->ng, (uint64_t)-1);
+  if (GO_UNLIKELY_(go_ld_rlx(&GO_S->careful) != 0)) {
+    end_careful(p);
   }
   go_set_state_(g, GO_G_DEAD_);
   go_st_rlx(&p->ndied, go_ld_rlx(&p->ndied) + 1);
@@ -369,8 +429,9 @@ static __attribute__((noinline)) void wake_slow(void) {
   if (m != NULL) {
     GO_S->idle_m = m->link;
   }
-  bool poke = p != NULL && m == NULL && go_ld_rlx(&GO_S->poller) != 0;
+  bool poke = p != NULL && m == NULL && go_ld_sc(&GO_S->poller) == GO_POLLER_WAITS_;
   if (poke) { /* the M that waits in the poller will do */
+    go_st_rlx(&GO_S->poked, 1u);
     go_p_put_idle_(p);
     p = NULL;
   }
@@ -401,6 +462,9 @@ void go_global_put_(go_g_ *first, go_g_ *last, uint32_t n) {
 }
 
 void go_inject_(go_g_ *g) {
+  if (go_forked_()) { /* nobody is there to run it */
+    go_forked_fatal_(__builtin_return_address(0));
+  }
   go_global_put_(g, g, 1);
   go_wake_();
 }
@@ -438,6 +502,95 @@ static void adapt_ticks(go_p_ *p, int64_t now) {
   p->tick_at = now;
 }
 
+/* ---- the poller ----
+ *
+ * Events wake goroutines inside go_poll_wait_; they come into a list that belongs to whoever has the role
+ * sched.poller, and from there, all at once, into a queue. */
+
+void go_polled_begin_(void) {
+  if (!GO_S->polling) {
+    GO_S->polling = true;
+    (void)go_add_sc(&GO_S->npolling, 1u); /* before anybody's wait is ended: see suspect_deadlock */
+    (void)go_add_sc(&GO_S->polls, 1u);
+  }
+}
+
+void go_polled_(go_g_ *g) {
+  if (g == NULL) {
+    return;
+  }
+  if (go_is_thread_(g) || go_embedded_()) {
+    go_ready_(go_m_get_(), g);
+    return;
+  }
+  go_set_state_(g, GO_G_RUNNABLE_);
+  g->link = NULL;
+  if (GO_S->polled == NULL) {
+    GO_S->polled = g;
+  } else {
+    GO_S->polled_last->link = g;
+  }
+  GO_S->polled_last = g;
+  GO_S->npolled++;
+}
+
+typedef struct batch {
+  go_g_ *first, *last;
+  uint32_t n;
+  bool begun;
+} batch;
+
+/* By whoever has the role. */
+static batch polled_get(void) {
+  batch b = {GO_S->polled, GO_S->polled_last, GO_S->npolled, GO_S->polling};
+  GO_S->polled = GO_S->polled_last = NULL;
+  GO_S->npolled = 0;
+  GO_S->polling = false;
+  return b;
+}
+
+/* Into p's queue, in the order of their events; NULL: the global one. */
+static void polled_put(go_p_ *p, const batch *b) {
+  go_g_ *g = b->first;
+  if (p == NULL && g != NULL) {
+    go_global_put_(g, b->last, b->n);
+  } else {
+    for (go_g_ *next; g != NULL; g = next) {
+      next = g->link;
+      ring_put(p, g);
+    }
+  }
+  if (b->begun) {
+    (void)go_sub_sc(&GO_S->npolling, 1u);
+  }
+}
+
+/* Fetches what is ready, without waiting, if nobody else is there. Returns whether it has put anything into p's
+ * queue. */
+static bool look_poller(go_p_ *p) {
+  uint32_t none = GO_POLLER_NONE_;
+  if (go_ld_rlx(&GO_S->npd) == 0 || go_ld_rlx(&GO_S->poller) != GO_POLLER_NONE_ ||
+      !go_cas_sc(&GO_S->poller, &none, (uint32_t)GO_POLLER_LOOKS_)) {
+    return false;
+  }
+  (void)go_poll_wait_(0);
+  batch b = polled_get();
+  go_st_sc(&GO_S->poller, (uint32_t)GO_POLLER_NONE_);
+  polled_put(p, &b);
+  if (b.n > 1 && !p->solo) {
+    go_idle_look_();
+    go_wake_();
+  }
+  return b.n > 0;
+}
+
+static __attribute__((noinline)) void look_poller_under_load(go_p_ *p, int64_t now) {
+  if (now - (int64_t)go_ld_rlx(&GO_S->polled_at) > POLL_EVERY) {
+    go_st_rlx(&GO_S->polled_at, (uint64_t)now);
+    (void)look_poller(p);
+  }
+}
+
 static go_g_ *steal_round(go_m_ *m, go_p_ *p, bool last, int64_t now);
 
 /* Whether it ran or is allowed to go on with the local queue: see "Looking round". */
@@ -445,6 +598,9 @@ static go_g_ *look_round(go_m_ *m, go_p_ *p) {
   int64_t now = go_os_now_();
   adapt_ticks(p, now);
   (void)go_tm_run_(m, p, now);
+  if (go_ld_rlx(&GO_S->npd) != 0) {
+    look_poller_under_load(p, now);
+  }
   if (now - p->next_at > NEXT_SLICE) {
     p->next_at = now;
     go_g_ *next = go_next_get_(&p->q, p->solo);
@@ -524,7 +680,10 @@ static go_g_ *steal_round(go_m_ *m, go_p_ *p, bool last, int64_t now) {
       continue;
     }
     if (last && (int64_t)go_ld_rlx(&victim->tm.first) <= now && go_tm_run_(m, victim, now)) {
-      go_g_ *g = go_next_get_(&p->q, p->solo); /* timers ready into our own queue */
+      go_g_ *g = go_next_get_(&p->q, p->solo); /* timers ready and start into our own queues */
+      if (g == NULL) {
+        g = go_fresh_get_(&p->q, p->solo);
+      }
       if (g != NULL) {
         return g;
       }
@@ -637,13 +796,37 @@ static bool give_p_back(go_m_ *m) {
   return false;
 }
 
-/* Waits for the first timer, when nobody else does. Returns whether it has waited. m holds no P. */
-static bool keep_time(void) {
-  int64_t when = go_tm_first_();
-  uint32_t none = 0;
-  if (when == INT64_MAX || !go_cas_sc(&GO_S->poller, &none, 1u)) {
-    return false;
+/* Takes the role, unless somebody waits there already. A look is over soon. */
+static bool become_poller(void) {
+  for (uint32_t tries = 0;; tries++) {
+    uint32_t is = GO_POLLER_NONE_;
+    if (go_cas_sc(&GO_S->poller, &is, (uint32_t)GO_POLLER_WAITS_)) {
+      return true;
+    }
+    if (is == GO_POLLER_WAITS_) {
+      return false;
+    }
+    go_backoff_(tries);
   }
+}
+
+static bool suspect_deadlock(void);
+static void check_deadlock(void);
+
+/* No timer runs: until an event comes, or a break. As sleep_long. */
+static void poll_long(void) {
+  if (suspect_deadlock()) {
+    int64_t start = go_os_now_();
+    if (go_poll_wait_(10 * GO_MS) > 0 || go_os_now_() - start < 10 * GO_MS) {
+      return;
+    }
+    check_deadlock();
+  }
+  (void)go_poll_wait_(-1);
+}
+
+/* Whoever has the role waits for the first timer, and for events. */
+static void poll_until_first(int64_t when) {
   for (;;) { /* a timer that came in between has either seen poller, or is seen here */
     go_st_sc(&GO_S->poll_until, (uint64_t)when);
     int64_t again = go_tm_first_();
@@ -652,12 +835,39 @@ static bool keep_time(void) {
     }
     when = again;
   }
-  int64_t ns = when - go_os_now_();
-  if (ns > 0) {
-    (void)go_poll_wait_(ns);
+  if (when == INT64_MAX) {
+    poll_long();
+    return;
   }
-  go_st_sc(&GO_S->poller, 0u);
-  return true;
+  int64_t ns = when - go_os_now_();
+  (void)go_poll_wait_(ns > 0 ? ns : 0);
+}
+
+static void spin(go_m_ *m) {
+  m->spinning = true;
+  go_idle_begin_(&GO_S->idle);
+}
+
+/* Waits for the first timer and for events, when nobody else does. Returns whether m, which holds no P, has one now,
+ * with what the events have woken in its queue. */
+static bool wait_in_poller(go_m_ *m) {
+  int64_t when = go_tm_first_();
+  if ((when == INT64_MAX && go_ld_sc(&GO_S->npd) == 0) || !become_poller()) {
+    return false;
+  }
+  poll_until_first(when);
+  batch b = polled_get();
+  go_st_sc(&GO_S->poller, (uint32_t)GO_POLLER_NONE_); /* before the lock: see poked in wake_slow */
+  bool got = acquire_idle(m);
+  bool poked = go_ld_rlx(&GO_S->poked) != 0 && go_xchg_ar(&GO_S->poked, 0u) != 0;
+  polled_put(m->p, &b);
+  if (got && (b.n == 0 || poked)) {
+    spin(m);
+  } else if (b.n > (got ? 1u : 0u)) { /* one is ours to run: who polls meanwhile is told by look_round */
+    go_idle_look_();
+    go_wake_();
+  }
+  return got;
 }
 
 /* No timer that could wake a goroutine: the one that gives stacks back does not count. */
@@ -666,45 +876,80 @@ static bool no_timers(void) {
   for (uint32_t i = 0; i < n; i++) {
     go_tm_heap_ *h = &GO_S->all_p[i]->tm;
     go_lock_(&h->lock);
-    in += h->n;
+    in += h->n + h->nspilled;
     go_unlock_(&h->lock);
   }
   return in <= go_ld_sc(&GO_S->trimming);
 }
 
+/* Every P is idle, as the caller has seen: whether an event can wake somebody, or one has just done so. The poller counts
+ * its batch before it ends the first wait, and until all are in a queue: without a batch, all who wait are seen
+ * waiting. Go's netpollWaiters was adjusted late, and told of deadlocks that were none (issue 61454). */
+static bool expects_events(void) {
+  uint32_t polls = go_ld_sc(&GO_S->polls);
+  return go_ld_sc(&GO_S->npolling) != 0 || go_pd_waited_() || go_ld_sc(&GO_S->npolling) != 0 ||
+         go_ld_sc(&GO_S->polls) != polls;
+}
+
 /* Every P is idle, nothing is queued, no timer runs: whether this can ever change. Looks twice, some time
  * apart, so that handing over between threads costs no system call here. */
 static bool suspect_deadlock(void) {
-  return go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs) && go_ld_sc(&GO_S->q.n) == 0 &&
+  return !go_embedded_() && go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs) && go_ld_sc(&GO_S->q.n) == 0 &&
          no_timers() && go_ld_sc(&GO_S->idle.nspinning) == 0 && go_ld_sc(&GO_S->stopping) == 0 &&
-         (go_live_() > 0 || (int32_t)go_ld_sc(&GO_S->nblocked) > 0);
+         (go_live_() > 0 || (int32_t)go_ld_sc(&GO_S->nblocked) > 0) && !expects_events();
 }
 
+/* Whether nothing runs or is about to; how often something has begun to, and how many threads are asleep in
+ * golib: all of one moment. */
+static bool all_still(uint64_t *ret_taken, int *ret_asleep) {
+  go_lock_(&GO_S->lock);
+  bool still = go_all_ps_idle_() && go_ld_sc(&GO_S->q.n) == 0 && go_ld_sc(&GO_S->idle.nspinning) == 0;
+  *ret_taken = GO_S->taken;
+  *ret_asleep = (int)(GO_S->nm - go_ld_rlx(&GO_S->nforeign) + go_ld_rlx(&GO_S->starter_up) +
+                      go_ld_sc(&GO_S->nblocked) + go_ld_sc(&GO_S->npool_idle));
+  go_unlock_(&GO_S->lock);
+  return still;
+}
+
+/* Nothing but a thread that is neither ours nor waits in golib could do something between the two looks, and
+ * there is none; what such a thread did before the first is seen by it, or is a timer. */
 static void check_deadlock(void) {
-  if (go_ld_sc(&GO_S->idle.np) != go_ld_sc(&GO_S->procs) || !suspect_deadlock()) {
+  uint64_t taken, later;
+  int asleep, same;
+  if (go_ld_sc(&GO_S->idle.np) != go_ld_sc(&GO_S->procs) || !suspect_deadlock() ||
+      !all_still(&taken, &asleep)) {
     return;
   }
-  /* A thread that is neither ours nor waits in golib may do something yet. */
   int threads = go_os_thread_count_();
-  go_lock_(&GO_S->lock);
-  int asleep = (int)(GO_S->nm + go_ld_rlx(&GO_S->starter_up) + go_ld_sc(&GO_S->nblocked));
-  go_unlock_(&GO_S->lock);
-  if (threads >= 0 && threads <= asleep && suspect_deadlock()) {
+  if (threads >= 0 && threads <= asleep && suspect_deadlock() && all_still(&later, &same) &&
+      later == taken && same == asleep) {
     go_deadlock_();
   }
 }
 
-/* Sleeps until woken. The last one awake looks whether it is for ever. */
-static void sleep_long(go_note_ *n) {
-  if (!suspect_deadlock() || !go_note_sleep_(n, 10 * GO_MS)) {
-    check_deadlock();
-    (void)go_note_sleep_(n, -1);
+/* Sleeps until woken. The last one awake looks whether it is for ever; not in an embedded scheduler, whose
+ * host may do something yet. */
+bool go_sleep_looking_(go_note_ *n, int64_t ns) {
+  if (suspect_deadlock() && go_note_sleep_(n, 10 * GO_MS)) {
+    return true;
+  }
+  check_deadlock();
+  return go_note_sleep_(n, ns);
+}
+
+static void sleep_long(go_note_ *n) { (void)go_sleep_looking_(n, -1); }
+
+void go_thread_sleep_long_(go_m_ *m) {
+  (void)go_add_sc(&GO_S->nblocked, 1u);
+  if (GO_UNLIKELY_(go_embedded_() || m->hook_g != NULL)) {
+    (void)go_thread_sleep_(m, -1);
+  } else {
+    sleep_long(&m->note);
   }
 }
 
 static __attribute__((noinline)) go_m_ *park_thread(go_m_ *m) {
-  (void)go_add_sc(&GO_S->nblocked, 1u);
-  sleep_long(&m->note);
+  go_thread_sleep_long_(m);
   go_set_state_(m->cur, GO_G_RUNNING_);
   return m;
 }
@@ -733,10 +978,7 @@ static void sleep_m(go_m_ *m) {
 /* m holds no P: comes back with one, or because the scheduler stops. */
 static void wait_for_p(go_m_ *m) {
   while (m->p == NULL && go_ld_acq(&GO_S->stopping) == 0) {
-    if (keep_time() && acquire_idle(m)) {
-      m->spinning = true;
-      go_idle_begin_(&GO_S->idle);
-    } else { /* somebody else keeps the time, or all Ps are busy, and look at the timers themselves */
+    if (!wait_in_poller(m)) { /* somebody else does, or all Ps are busy, and look themselves */
       sleep_m(m);
     }
   }
@@ -745,7 +987,12 @@ static void wait_for_p(go_m_ *m) {
 static void requeue(go_m_ *m) {
   go_g_ *g = m->requeue;
   m->requeue = NULL;
-  if (m->p != NULL && g->locked_m == NULL) {
+  if (m->p == NULL) {
+    go_inject_(g);
+    go_lock_(&GO_S->lock);
+    go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) - 1);
+    go_unlock_(&GO_S->lock);
+  } else if (g->locked_m == NULL) {
     ring_put(m->p, g);
   } else {
     go_global_put_(g, g, 1);
@@ -772,6 +1019,9 @@ static go_g_ *find(go_m_ *m) {
       g = look_round(m, p);
     }
     if (g == NULL) {
+      g = find_local(m, p);
+    }
+    if (g == NULL && look_poller(p)) {
       g = find_local(m, p);
     }
     if (g == NULL) {
@@ -820,7 +1070,7 @@ static void run_locked(go_m_ *m, go_g_ *g) {
 void go_lock_thread(void) {
   go_m_ *m = go_enter_();
   go_g_ *g = m->cur;
-  if (m->p == NULL) {
+  if (m->p == NULL || go_embedded_()) { /* there is but one thread */
     return;
   }
   if (g->lock_count++ == 0) {
@@ -853,7 +1103,14 @@ void go_unlock_thread(void) {
 static void execute(go_m_ *m, go_g_ *g) {
   found_work(m);
   take_over(m, g);
+  const go_hooks *h = go_hooks_();
+  if (GO_UNLIKELY_(h != NULL)) {
+    go_hook_in_(m, h);
+  }
   m = switch_to(m, NULL, g, false);
+  if (GO_UNLIKELY_(m->hooked != NULL || go_hooks_() != NULL)) {
+    go_hook_out_(m);
+  }
   m->cur = NULL;
   go_after_switch_(m);
   if (m->requeue != NULL) {
@@ -861,7 +1118,35 @@ static void execute(go_m_ *m, go_g_ *g) {
   }
 }
 
+/* Nobody else has queues, and no goroutine is wired: so there is nothing to steal, or to hand over. */
+int go_m_step_(go_m_ *m, int budget) {
+  m->cxx = go_os_cxx_();
+#if defined(GO_TSAN_)
+  m->g0_fiber = __tsan_get_current_fiber();
+#elif defined(GO_ASAN_)
+  m->g0_bottom = NULL;
+#endif
+  go_p_ *p = m->p;
+  int left = budget;
+  p->ticks = 0;
+  while (left > 0) {
+    go_g_ *g = p->ticks <= 0 ? look_round(m, p) : NULL;
+    if (g == NULL && (g = find_local(m, p)) == NULL) {
+      break;
+    }
+    /* Every pick takes a tick, also the one that finds none left and comes back here. */
+    int32_t ticks = p->ticks < left ? p->ticks : left;
+    ticks = ticks < 1 || go_hooks_() != NULL ? 1 : ticks;
+    p->ticks = --ticks;
+    execute(m, g);
+    int32_t ran = ticks - p->ticks;
+    left -= ran < 1 ? 1 : ran < left ? ran : left;
+  }
+  return budget - left;
+}
+
 void go_m_loop_(go_m_ *m) {
+  m->cxx = go_os_cxx_();
 #if defined(GO_TSAN_)
   m->g0_fiber = __tsan_get_current_fiber();
 #endif

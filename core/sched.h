@@ -14,6 +14,7 @@
 #ifndef GOLIB_CORE_SCHED_H_
 #define GOLIB_CORE_SCHED_H_
 
+#include "core/cancel.h"
 #include "core/g.h"
 
 /* ---- thread-local (core/tls.c) ---- */
@@ -32,7 +33,11 @@ static inline go_m_ *go_enter_(void) {
   return GO_LIKELY_(m != NULL) ? m : go_attach_slow_();
 }
 
+/* Waits and is woken as a thread is: is a plain one, or a goroutine in foreign code (core/block.c). */
 static inline bool go_is_thread_(const go_g_ *g) { return (g->flags & GO_G_THREAD_) != 0; }
+static inline bool go_is_plain_thread_(const go_g_ *g) {
+  return go_is_thread_(g) && g->stack_top == NULL;
+}
 
 static inline void go_set_state_(go_g_ *g, uint8_t state) {
   __atomic_store_n(&g->state, state, __ATOMIC_RELAXED);
@@ -59,8 +64,21 @@ go_m_ *go_park_(go_m_ *m);
 void go_ready_(go_m_ *m, go_g_ *g);
 /* Lets others run first. Returns the M it resumes on. */
 go_m_ *go_yield_m_(go_m_ *m);
+/* m holds no P, unlike everybody else who calls these: its goroutine queues up for one. It is counted in
+ * sched.nforeign until it is in a queue. Returns the M it resumes on. */
+go_m_ *go_queue_up_(go_m_ *m);
 /* Ends the current goroutine: its deferred calls have run. */
 _Noreturn void go_end_(go_m_ *m);
+/* ---- the poller: see core/netpoll.c ---- */
+
+/* Whether nobody sleeps in the poller, who would see what becomes ready. */
+static inline bool go_nobody_polls_(void) { return go_ld_sc(&GO_S->poller) != GO_POLLER_WAITS_; }
+/* A P that becomes idle, with no M that goes on looking: whether somebody has to go into the poller. */
+static inline bool go_poller_wanted_(void) { return go_ld_sc(&GO_S->npd) != 0 && go_nobody_polls_(); }
+/* Inside go_poll_wait_: an event is about to be looked at; it has woken g (NULL: nobody). */
+void go_polled_begin_(void);
+void go_polled_(go_g_ *g);
+
 /* Wakes a sleeping M when a P is idle and nobody looks for work already: after work was made visible to thieves. */
 void go_wake_(void);
 
@@ -75,49 +93,45 @@ static inline bool go_claim_(go_g_ *g, uint32_t seq) {
   return go_ld_rlx(&g->claim) == seq && go_cas_ar(&g->claim, &seq, seq + 1);
 }
 
+/* Sleeps on n until woken (true), or for ns (negative: for ever). On the way it is looked whether everybody sleeps for
+ * ever: for threads that are counted as asleep. */
+bool go_sleep_looking_(go_note_ *n, int64_t ns);
+
 /* Waits until ctx is done (NULL: for ever) and returns its code. */
 int go_wait_done_(go_ctx *ctx, uint8_t reason);
 
 /* ---- timers (core/timer.c) ---- */
 
-/* Adds a timer to the P of m (plain threads: to some P). fn runs at or after tm->when. 0 or GO_ENOMEM. */
+/* Adds a timer to the P of m (plain threads: to some P). fn runs at or after tm->when. Returns 0: without memory it
+ * gets slower, but does not fail. */
 int go_tm_add_(go_m_ *m, go_tm_ *tm);
+/* The same in two steps, for callers with a lock: put, and when that returns true, wake after unlocking. */
+bool go_tm_put_in_(go_m_ *m, go_tm_ *tm);
+void go_tm_wake_(int64_t when);
+/* Arms tm for `when`, or moves it, wherever it is; any thread, with a lock or without. true: call go_tm_wake_. */
+bool go_tm_move_in_(go_m_ *m, go_tm_ *tm, int64_t when);
 /* Readies g, which has called go_prepark_, at or after `when`: nothing else does. 0 or GO_ENOMEM. */
 int go_tm_sleep_(go_m_ *m, go_g_ *g, int64_t when);
 void go_tm_heap_free_(go_tm_heap_ *h);
 /* Takes it out: true when it was still waiting; false when fn has run, runs, or is about to. */
 bool go_tm_del_(go_tm_ *tm);
-/* Runs what is due in p's heap at `now`. The caller holds a P. Returns whether anything ran. */
+/* Runs what is due in p's heap at `now`; of goroutines to be started, a limited number. The caller holds a P. Returns
+ * whether anything ran. */
 bool go_tm_run_(go_m_ *m, go_p_ *p, int64_t now);
+/* The instant d from now: now for d <= 0; what would be too late for the clock is its last instant but one;
+ * GO_FOREVER stays what it is. */
+int64_t go_tm_when_(go_nsec d);
+/* From now on nothing fires, or it does again. */
+void go_tm_hold_all_(bool hold);
+/* On hold, and nobody else about: calls all GO_TM_TOLD_. Returns whether there were any: they may have started
+ * goroutines, and armed others. */
+bool go_tm_tell_all_(void);
+/* Nobody is about: the timers in h are in no heap any more. */
+void go_tm_drop_(go_tm_heap_ *h);
 /* When the first timer of all Ps is due; INT64_MAX: none. */
 int64_t go_tm_first_(void);
-/* Moves all timers of `from`, which nobody holds any more, to `to`. GO_ENOMEM: nothing was moved. */
+/* Moves all timers of `from`, which nobody holds any more, to `to`. GO_ENOMEM: some are still there. */
 int go_tm_move_(go_p_ *from, go_p_ *to);
-
-/* ---- contexts (core/cancel.c) ---- */
-
-/* What core sees of a context: the first member of struct go_ctx. */
-typedef struct go_cancel_wait_ {
-  struct go_cancel_wait_ *next, *prev;
-  go_g_ *g;
-  uint32_t seq;
-} go_cancel_wait_;
-
-typedef struct go_cancel_ {
-  go_a32 lock;
-  go_a32 err; /* 0, or the negated code; stored once, under lock */
-  go_cancel_wait_ *head;
-} go_cancel_;
-
-/* 0, GO_ECANCELED or GO_ETIMEDOUT. NULL: 0. */
-int go_cancel_err_(go_ctx *ctx);
-/* Registers wait `seq` of w->g, to be claimed (claimed_by = w) on cancellation. ctx NULL: nothing. Returns
- * false, with nothing registered, when ctx is done already. */
-bool go_cancel_add_(go_ctx *ctx, go_cancel_wait_ *w, go_g_ *g, uint32_t seq);
-/* Ends it; afterwards nobody refers to w. */
-void go_cancel_del_(go_ctx *ctx, go_cancel_wait_ *w);
-/* Cancels: wakes all who wait. The first call wins and returns true. */
-bool go_cancel_fire_(go_m_ *m, go_cancel_ *c, int err);
 
 /* ---- goroutines (core/spawn.c) ---- */
 
@@ -128,18 +142,27 @@ typedef struct go_spawn_ {
   size_t stack_size;
   uint8_t flags;
   go_m_ *wired; /* the M, which waits for it, that alone may run it; or NULL */
+  void (*make)(void *to,
+               void *args); /* constructs the arguments instead of copying them; or NULL */
   void (*on_end)(
       void *); /* on its goroutine's stack when it ends, however it ends; may not suspend */
   void *end_arg;
 } go_spawn_;
 /* Starts fn with a copy of size bytes at args (size 0: with args itself). Errors as go_spawn. */
 int go_spawn_with_(const go_spawn_ *how, void (*fn)(void *), const void *args, size_t size);
+/* For what may not fail once it has begun: a G to be started by go_spawn_reserved_, counted as live from now on; NULL
+ * when memory is short. m holds a P. Takes no limit into account. */
+go_g_ *go_spawn_reserve_(go_m_ *m);
+void go_spawn_reserved_(go_m_ *m, go_g_ *g, const char *site, void (*fn)(void *), void *arg);
 /* Gives g, which the caller is about to run for the first time, a stack and a context. */
 void go_bind_(go_m_ *m, go_g_ *g);
 /* Where a goroutine begins: called with its M as arg, on its stack. */
 void go_g_entry_(void *arg);
 /* Takes a dead G and its stack back. Called on the other side of its last switch. */
 void go_recycle_(go_m_ *m, go_g_ *g);
+/* g's extra part, made if need be; NULL: no memory. */
+go_extra_ *go_extra_make_(go_g_ *g);
+static inline go_extra_ *go_extra_of_(const go_g_ *g) { return (go_extra_ *)(void *)g->name; }
 /* Names g: 0 or GO_ENOMEM. Its buffer ends in a 0 byte at all times, so that a dump may read it. */
 int go_name_(go_g_ *g, const char *name);
 /* Calls f for every G that has ever been made. Memory of Gs is never unmapped while the scheduler is up. */
@@ -154,6 +177,8 @@ void go_spawn_flush_(go_p_ *p);
 int go_start_(void);
 /* A new P-less worker thread that starts with p (may be NULL) and, if so, spinning. sched.lock is not held. */
 int go_m_start_(go_p_ *p, bool spinning);
+/* Whether threads are to be started by another thread than the calling one. */
+bool go_must_delegate_(void);
 void go_m_loop_(go_m_ *m);
 /* From now on threads are not started by threads that goroutines are wired to. */
 void go_starter_start_(void);
@@ -162,6 +187,8 @@ void go_p_put_idle_(go_p_ *p);
 go_p_ *go_p_get_idle_(void);
 void go_p_acquire_(go_m_ *m, go_p_ *p);
 go_p_ *go_p_release_(go_m_ *m);
+/* sched.lock held: nobody holds a P. */
+bool go_all_ps_idle_(void);
 /* Gives p to an M if there is work for it, else makes it idle. */
 void go_p_handoff_(go_p_ *p);
 /* Whether anything is in any queue. Exact after go_idle_look_: see core/idle.h. */
@@ -176,14 +203,70 @@ void go_p_retire_(go_m_ *m);
 /* Some stacks were put back: see to it that they are given back later. */
 void go_stack_surplus_(void);
 
+/* ---- golib inside another event loop (core/step.c) ---- */
+
+/* Up to `budget` turns of goroutines on m, which holds the only P. Returns how many (core/sched.c). */
+int go_m_step_(go_m_ *m, int budget);
+/* The host, which waits in golib: runs goroutines and timers, then waits for more of them for at most ns
+ * (negative: for ever). */
+void go_host_turn_(int64_t ns);
+/* go_note_sleep_ of a plain thread's note; the host runs goroutines meanwhile. */
+bool go_thread_sleep_(go_m_ *m, int64_t ns);
+/* The same until it is woken, however long: counted as blocked meanwhile, which its waker undoes. */
+void go_thread_sleep_long_(go_m_ *m);
+
+/* ---- values of goroutines (core/local.c) ---- */
+
+/* g, which has an extra part and ends, calls the destructors of its values. May suspend. Returns its M. */
+go_m_ *go_local_end_(go_g_ *g);
+/* Frees g's extra part. */
+void go_extra_free_(go_g_ *g);
+
+/* ---- fork (core/fork.c) ---- */
+
+extern go_a32 go_forked_flag_;
+/* Whether this is the child of a fork, and golib was in use before it: its threads are not here. For slow
+ * paths: in the child no thread has an M and the scheduler does not run, so all come by one. */
+static inline bool go_forked_(void) { return GO_UNLIKELY_(go_ld_rlx(&go_forked_flag_) != 0); }
+/* The end of a child that called what it must not; pc: from where. */
+_Noreturn void go_forked_fatal_(void *pc);
+/* Sees to it that forks are noticed. init_lock held. 0 or GO_ENOMEM. */
+int go_fork_watch_(void);
+/* Whether golib is up, or being brought up or down (core/proc.c). In the child. */
+bool go_in_use_(void);
+
 /* ---- the end (core/dump.c, core/panic.c) ---- */
+
+#define GO_PANIC_PCS_ 32 /* of a backtrace */
 
 /* Broken invariants and misuse that cannot be recovered from: message on stderr, dump, abort. */
 _Noreturn void go_fatal_(const char *fmt, ...) GO_PRINTF(1, 2);
 /* Every goroutine sleeps for ever. */
 _Noreturn void go_deadlock_(void);
-/* Runs all deferred calls of the current goroutine, innermost first. */
-void go_run_defers_(go_g_ *g);
+/* Calls g's function such that C++ exceptions do not leave it; false, and nothing done, when the program has not asked
+ * for that (golib/cxx.h). */
+bool go_call_root_(go_g_ *g);
+extern go_aptr go_cxx_registered_; /* const struct go_cxx_ *, or NULL */
+void go_call_slow_(void (*fn)(void *), void *arg);
+/* Calls users' code from a frame that has deferred something, or has something to undo by go_try: a C++
+ * exception does not pass the caller, who could not notice, but goes on from here as a panic. */
+static inline void go_call_(void (*fn)(void *), void *arg) {
+  if (GO_LIKELY_(go_ld_rlx(&go_cxx_registered_) == NULL)) {
+    fn(arg);
+  } else {
+    go_call_slow_(fn, arg);
+  }
+}
+/* A panic that outlives its goroutine (GO_G_TASK_). */
+typedef struct go_panic_kept_ {
+  go_panic_info info;
+  int n;
+  void *pcs[GO_PANIC_PCS_];
+} go_panic_kept_;
+/* In the outermost deferred call of g: whether a panic is about to end it, which *ret is a copy of then. */
+bool go_panic_keep_(const go_g_ *g, go_panic_kept_ *ret);
+/* Tells the panic handler of it, on the current goroutine. May suspend, and not come back (go_exit). */
+void go_panic_tell_(const go_panic_kept_ *k);
 /* The first lines and the list of goroutines. */
 void go_dump_all_(int fd);
 

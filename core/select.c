@@ -292,13 +292,19 @@ static void check(const go_case *cases, int n) {
   }
 }
 
+/* NULL: this is a forked child. */
+static go_m_ *enter_slow(void) { return go_forked_() ? NULL : go_enter_(); }
+
 int go_select(go_ctx *ctx, go_case *cases, int n) {
   check(cases, n);
   int err = go_cancel_err_(ctx);
   if (err != 0) {
     return err;
   }
-  go_m_ *m = go_enter_();
+  go_m_ *m = go_m_get_();
+  if (GO_UNLIKELY_(m == NULL) && (m = enter_slow()) == NULL) {
+    return GO_EFORKED;
+  }
   bool sure;
   int i = look(m, cases, n, NULL, &sure);
   return i >= 0 ? i : select_slow(m, ctx, cases, n, true);
@@ -307,7 +313,10 @@ int go_select(go_ctx *ctx, go_case *cases, int n) {
 int go_select_try(go_case *cases, int n) {
   check(cases, n);
   uint32_t seen[SMALL * 4];
-  go_m_ *m = go_enter_();
+  go_m_ *m = go_m_get_();
+  if (GO_UNLIKELY_(m == NULL) && (m = enter_slow()) == NULL) {
+    return GO_EFORKED;
+  }
   bool sure = false;
   int i = look(m, cases, n, n <= SMALL * 4 ? seen : NULL, &sure);
   return i >= 0 || sure ? i : select_slow(m, NULL, cases, n, false);

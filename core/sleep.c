@@ -30,18 +30,21 @@ static int sleep_thread(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
     go_set_state_(g, GO_G_RUNNING_);
     return go_cancel_err_(ctx);
   }
-  bool woken = false;
+  bool woken = forever;
+  if (forever) {
+    go_thread_sleep_long_(m);
+  }
   while (!woken) {
     int64_t left = until - go_os_now_();
-    if (left <= 0 && !forever) {
+    if (left <= 0) {
       break;
     }
-    woken = go_note_sleep_(&m->note, forever ? -1 : left);
+    woken = go_thread_sleep_(m, left);
   }
   if (!woken && !go_claim_(g, seq)) { /* cancelled at the last moment: the wake-up is on its way */
-    woken = go_note_sleep_(&m->note, -1);
+    woken = go_thread_sleep_(m, -1);
   }
-  if (woken) {
+  if (woken && !forever) {
     (void)go_add_sc(&GO_S->nblocked, 1u); /* go_ready_ took one off */
   }
   go_cancel_del_(ctx, &w);
@@ -88,6 +91,9 @@ static int sleep_g(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
 }
 
 static int sleep_until(go_ctx *ctx, int64_t until, uint8_t reason) {
+  if (go_forked_()) {
+    return GO_EFORKED;
+  }
   go_m_ *m = go_enter_();
   if (m->p == NULL) {
     return sleep_thread(m, ctx, until, reason);

@@ -3,11 +3,13 @@
  * Gs are cut from slabs that stay mapped while the scheduler is up, so that a stale pointer to a G
  * (a late timer, a dump) always reads a G. Free Gs: a list per P, and a shared one.
  */
+#include <golib/cxx.h>
 #include <golib/go.h>
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hooks.h"
 #include "core/sched.h"
 #include "core/stack.h"
 
@@ -95,13 +97,13 @@ void go_each_g_(void (*f)(go_g_ *, void *), void *arg) {
   }
 }
 
-static void free_name(go_g_ *g, void *arg) {
+static void free_extra(go_g_ *g, void *arg) {
   (void)arg;
-  free(g->name);
+  go_extra_free_(g);
 }
 
 void go_spawn_fini_(void) {
-  go_each_g_(free_name, NULL);
+  go_each_g_(free_extra, NULL);
   size_t size = SLAB_GS * sizeof(go_g_);
   size = (size + go_os_page_() - 1) & ~(go_os_page_() - 1);
   for (uint32_t i = 0; i < go_ld_rlx(&pool.nslabs); i++) {
@@ -224,7 +226,8 @@ void go_bind_(go_m_ *m, go_g_ *g) {
   init_ctx(g, go_stack_start_(g->stack_class, g->stack_top));
 }
 
-/* Binds a stack now: for sizes of its own, and for arguments that do not fit into the G. */
+/* Binds a stack now: for sizes of its own, and for arguments that do not fit into the G (args NULL: just
+ * makes room for them). */
 static int bind_early(go_m_ *m, go_g_ *g, uint32_t cls, const void *args, size_t size) {
   char *top;
   if (cls == GO_S->stack_class && m->p != NULL) {
@@ -239,7 +242,9 @@ static int bind_early(go_m_ *m, go_g_ *g, uint32_t cls, const void *args, size_t
   char *start = go_stack_start_(cls, top);
   if (size > GO_G_INLINE_) {
     start -= (size + 15) & ~(size_t)15;
-    memcpy(start, args, size);
+    if (args != NULL) {
+      memcpy(start, args, size);
+    }
     g->arg = start;
   }
   init_ctx(g, start);
@@ -287,6 +292,15 @@ static inline void enqueue(go_m_ *m, go_g_ *g) {
   }
 }
 
+/* Nothing can fail any more. make is users' code: it may suspend. */
+static go_m_ *make_args(go_g_ *g, void (*make)(void *, void *), const void *args, size_t size) {
+  if (size <= GO_G_INLINE_) { /* else bind_early has made room */
+    g->arg = g->inline_args;
+  }
+  make(g->arg, (void *)(uintptr_t)args);
+  return go_enter_();
+}
+
 static bool over_limit(void) {
   if (go_add_rlx(&GO_S->ng, (uint64_t)1) < (uint64_t)GO_S->max_g) {
     return false;
@@ -301,6 +315,10 @@ static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, 
   if (up != 0) {
     return up;
   }
+  m = m != NULL ? m : go_enter_();
+  if (m->hook_g != NULL) {
+    go_fatal_("a hook of go_set_hooks must not start goroutines");
+  }
   uint32_t cls = how->stack_size == 0 ? GO_S->stack_class : go_stack_class_(how->stack_size);
   if (cls == 0 || size > ((size_t)1 << cls) / 2) {
     return GO_EINVAL;
@@ -311,10 +329,11 @@ static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, 
   go_g_ *g = m->p != NULL ? take(m->p) : take_foreign();
   int r = g != NULL ? 0 : GO_ENOMEM;
   if (r == 0) {
-    fill(g, how->site, fn, args, size);
+    const void *copy = how->make == NULL ? args : NULL;
+    fill(g, how->site, fn, copy, copy != NULL ? size : 0);
     g->flags = how->flags;
     if (cls != GO_S->stack_class || size > GO_G_INLINE_) {
-      r = bind_early(m, g, cls, args, size);
+      r = bind_early(m, g, cls, copy, size);
     }
     if (r == 0 && how->name != NULL) {
       r = go_name_(g, how->name);
@@ -341,31 +360,65 @@ static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, 
     g->lock_count = 1;
     how->wired->locked_g = g;
   }
+  if (how->make != NULL) {
+    m = make_args(g, how->make, args, size);
+  }
+  if (go_ld_rlx(&GO_S->careful) & GO_CAREFUL_HOOKS_) {
+    go_hook_spawn_(m, g);
+  }
   enqueue(m, g);
   return 0;
 }
 
+/* NULL: this is a forked child. */
+static __attribute__((noinline)) go_m_ *enter_slow(void) {
+  return go_forked_() ? NULL : go_attach_slow_();
+}
+
 /* The common case, straight down. */
 static inline int spawn(const char *site, void (*on_end)(void *), void *end_arg, void (*fn)(void *),
-                        const void *args, size_t size) {
+                        const void *args, size_t size, void (*make)(void *, void *)) {
   if (GO_UNLIKELY_(fn == NULL)) {
     go_fatal_("go_spawn of a NULL function");
   }
-  go_m_ *m = go_enter_();
+  go_m_ *m = go_m_get_();
+  if (GO_UNLIKELY_(m == NULL) && (m = enter_slow()) == NULL) {
+    return GO_EFORKED;
+  }
   go_p_ *p = m->p;
-  if (GO_UNLIKELY_(p == NULL || size > GO_G_INLINE_ || GO_S->max_g != 0)) {
-    go_spawn_ how = {.site = site, .on_end = on_end, .end_arg = end_arg};
+  if (GO_UNLIKELY_(p == NULL || size > GO_G_INLINE_ || go_ld_rlx(&GO_S->careful) != 0)) {
+    go_spawn_ how = {.site = site, .on_end = on_end, .end_arg = end_arg, .make = make};
     return spawn_slow(m, &how, fn, args, size);
   }
   go_g_ *g = take(p);
   if (GO_UNLIKELY_(g == NULL)) {
     return GO_ENOMEM;
   }
-  fill(g, site, fn, args, size);
+  fill(g, site, fn, args, make == NULL ? size : 0);
   g->on_end = on_end;
   g->end_arg = end_arg;
+  if (make != NULL) {
+    m = make_args(g, make, args, size);
+  }
   enqueue(m, g);
   return 0;
+}
+
+go_g_ *go_spawn_reserve_(go_m_ *m) {
+  go_g_ *g = take(m->p);
+  if (g != NULL && GO_S->max_g != 0) {
+    (void)go_add_rlx(&GO_S->ng, (uint64_t)1);
+  }
+  return g;
+}
+
+void go_spawn_reserved_(go_m_ *m, go_g_ *g, const char *site, void (*fn)(void *), void *arg) {
+  fill(g, site, fn, arg, 0);
+  g->on_end = NULL;
+  if (GO_UNLIKELY_(go_ld_rlx(&GO_S->careful) & GO_CAREFUL_HOOKS_)) {
+    go_hook_spawn_(m, g);
+  }
+  enqueue(m, g);
 }
 
 int go_spawn_with_(const go_spawn_ *how, void (*fn)(void *), const void *args, size_t size) {
@@ -373,30 +426,46 @@ int go_spawn_with_(const go_spawn_ *how, void (*fn)(void *), const void *args, s
     if (fn == NULL) {
       go_fatal_("go_spawn of a NULL function");
     }
-    return spawn_slow(go_enter_(), how, fn, args, size);
+    return spawn_slow(go_m_get_(), how, fn, args, size);
   }
-  return spawn(how->site, how->on_end, how->end_arg, fn, args, size);
+  return spawn(how->site, how->on_end, how->end_arg, fn, args, size, how->make);
 }
 
 int go_spawn_site_(const char *site, void (*fn)(void *), const void *args, size_t size) {
-  return spawn(site, NULL, NULL, fn, args, size);
+  return spawn(site, NULL, NULL, fn, args, size, NULL);
 }
 
-int go_spawn_opt_site_(const char *site, const go_spawn_opts *o, void (*fn)(void *),
-                       const void *args, size_t size) {
+static go_spawn_ how_of(const char *site, const go_spawn_opts *o) {
   go_spawn_ how = {.site = site};
   if (o != NULL) {
     how.name = o->name;
     how.stack_size = o->stack_size;
     how.flags = o->pinned ? GO_G_PINNED_ : 0;
   }
+  return how;
+}
+
+int go_spawn_opt_site_(const char *site, const go_spawn_opts *o, void (*fn)(void *),
+                       const void *args, size_t size) {
+  go_spawn_ how = how_of(site, o);
   return go_spawn_with_(&how, fn, args, size);
 }
 
-int go_spawn(void (*fn)(void *), void *arg) { return spawn(NULL, NULL, NULL, fn, arg, 0); }
+int go_spawn_make_(const go_making_ *k) {
+  if (k->opts == NULL) {
+    return spawn(k->site, k->on_end, k->end_arg, k->fn, k->from, k->size, k->make);
+  }
+  go_spawn_ how = how_of(k->site, k->opts);
+  how.on_end = k->on_end;
+  how.end_arg = k->end_arg;
+  how.make = k->make;
+  return go_spawn_with_(&how, k->fn, k->from, k->size);
+}
+
+int go_spawn(void (*fn)(void *), void *arg) { return spawn(NULL, NULL, NULL, fn, arg, 0, NULL); }
 
 int go_spawn_copy(void (*fn)(void *), const void *args, size_t size) {
-  return spawn(NULL, NULL, NULL, fn, args, size);
+  return spawn(NULL, NULL, NULL, fn, args, size, NULL);
 }
 
 int go_spawn_opt(const go_spawn_opts *o, void (*fn)(void *), const void *args, size_t size) {
@@ -406,7 +475,7 @@ int go_spawn_opt(const go_spawn_opts *o, void (*fn)(void *), const void *args, s
 /* ---- ending ---- */
 
 int go_name_(go_g_ *g, const char *name) {
-  if (g->name == NULL && (g->name = calloc(1, GO_NAME_SIZE_)) == NULL) {
+  if (go_extra_make_(g) == NULL) {
     return GO_ENOMEM;
   }
   size_t n = 0;

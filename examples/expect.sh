@@ -1,13 +1,23 @@
 #!/bin/sh
-# expect.sh PROGRAM FILE [sorted]: the program ends well and prints what the file says, with `sorted`
-# in any order.
+# expect.sh PROGRAM FILE [sorted] [STATUS]: the program exits with the status (0 unless said otherwise) and
+# prints what the file says, with `sorted` in any order.
 set -u
+program=$1 want=$2 order=as_is status=0
+shift 2
+for arg; do
+  case $arg in
+  sorted) order=sorted ;;
+  *) status=$arg ;;
+  esac
+done
 got=$TEST_TMPDIR/got
-"$1" >"$got" || { echo "$1: exit status $?"; exit 1; }
-if [ "${3:-}" = sorted ]; then
+"$program" >"$got"
+code=$?
+[ "$code" -eq "$status" ] || { echo "$program: exit status $code"; exit 1; }
+if [ "$order" = sorted ]; then
   sort "$got" >"$got.sorted"
-  sort "$2" >"$got.want"
+  sort "$want" >"$got.want"
   diff "$got.want" "$got.sorted"
 else
-  diff "$2" "$got"
+  diff "$want" "$got"
 fi

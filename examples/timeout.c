@@ -1,38 +1,35 @@
-/* timeout: waits for an answer, but not for ever: a goroutine that sleeps and then sends is a clock
- * that select can wait for. */
+/* timeout: asks a question, but does not wait for ever: a context with a deadline ends the wait, and
+ * tells those who work on the answer that nobody wants it any more. */
 #include <golib/golib.h>
 #include <stdio.h>
 
 GO_CHAN_TYPE(intchan, int);
 
-/* `out` has room for the value, so the send never waits and the goroutine ends even when nobody
- * receives any more. */
-GO_FUNC(send_later, (go_nsec, delay), (int, value), (intchan, out)) {
-  go_sleep(NULL, delay);
-  intchan_send(out, value);
+/* Takes `delay` to find out. `out` has room for the answer, so that sending it never waits. It may outlive the
+ * one who asks, and so has references of its own. */
+GO_FUNC(find_out, (go_ctx *, ctx), (go_nsec, delay), (intchan, out)) {
+  if (go_sleep(ctx, delay) == 0) intchan_send(out, 42);
   intchan_unref(out);
+  go_ctx_unref(ctx);
 }
 
-/* A channel that gets `value` after `delay`, or NULL. It may outlive the caller's interest in it:
- * the goroutine has a reference of its own. */
-static intchan later(go_nsec delay, int value) {
-  intchan ch = intchan_new(1);
-  if (ch == NULL) return NULL;
-  if (GO(send_later, delay, value, intchan_ref(ch)) == 0) return ch;
-  intchan_unref(ch);
-  intchan_unref(ch);
-  return NULL;
-}
-
-/* Waits for somebody who answers 42 after `delay`, for at most `limit`. */
+/* The answer, or a negative code: GO_ETIMEDOUT when there is none within `limit`. */
 static int ask(go_nsec delay, go_nsec limit) {
-  int n = GO_ENOMEM;
-  intchan answer = later(delay, 42), clock = later(limit, GO_ETIMEDOUT);
-  if (answer != NULL && clock != NULL)
-    GO_SELECT(NULL, intchan_recv_case(answer, &n), intchan_recv_case(clock, &n));
-  intchan_unref(answer);
-  intchan_unref(clock);
-  return n;
+  int answer, rc = GO_ENOMEM;
+  go_ctx *ctx = go_ctx_with_timeout(NULL, limit);
+  intchan out = intchan_new(1);
+  if (ctx != NULL && out != NULL) {
+    rc = GO(find_out, go_ctx_ref(ctx), delay, intchan_ref(out));
+    if (rc != 0) { /* nobody has taken them */
+      go_ctx_unref(ctx);
+      intchan_unref(out);
+    } else {
+      rc = intchan_recv_ctx(ctx, out, &answer);
+    }
+  }
+  intchan_unref(out);
+  go_ctx_unref(ctx);
+  return rc == 0 ? answer : rc;
 }
 
 GO_MAIN(argc, argv) {

@@ -147,7 +147,7 @@ int go_mutex_lock_ctx(go_ctx *ctx, go_mutex *mu) {
   if (err != 0) {
     return err;
   }
-  return GO_LIKELY_(lock_fast(mu)) ? 0 : lock_slow(ctx, mu);
+  return GO_LIKELY_(lock_fast(mu)) ? 0 : go_forked_() ? GO_EFORKED : lock_slow(ctx, mu);
 }
 
 /* Guard held, mutex held by the caller, who loses both. Returns whom to ready; *ret_handed: the mutex is his. */
@@ -182,9 +182,10 @@ static bool unlock_beside_woken(go_mutex *mu) {
   return false;
 }
 
-static __attribute__((noinline)) void unlock_slow(go_mutex *mu) {
+/* Returns whether the mutex was handed to a waiter, who is ready now. */
+static bool unlock_contended(go_m_ *m, go_mutex *mu) {
   if (unlock_beside_woken(mu)) {
-    return;
+    return false;
   }
   if (!(go_ld_rlx(word(mu)) & LOCKED)) {
     go_fatal_("go_mutex_unlock of an unlocked mutex");
@@ -192,12 +193,15 @@ static __attribute__((noinline)) void unlock_slow(go_mutex *mu) {
   bool handed;
   guard(mu);
   go_g_ *g = hand_over_or_wake(mu, &handed);
-  if (g == NULL) {
-    return;
+  if (g != NULL) {
+    go_ready_(m, g);
   }
+  return handed;
+}
+
+static __attribute__((noinline)) void unlock_slow(go_mutex *mu) {
   go_m_ *m = go_m_get_();
-  go_ready_(m, g);
-  if (handed && m != NULL && m->p != NULL) {
+  if (unlock_contended(m, mu) && m != NULL && m->p != NULL) {
     (void)go_yield_m_(m); /* the waiter runs next, in our time slice */
   }
 }
@@ -208,14 +212,14 @@ void go_mutex_unlock(go_mutex *mu) {
     return;
   }
   if (!GO_LIKELY_(go_cas_rel(word(mu), &locked, 0u))) { /* pairs with lock_fast */
-    unlock_and_yield(mu);
+    unlock_slow(mu);
   }
 }
 
 void go_mutex_unlock_parking_(go_m_ *m, go_mutex *mu) {
   uint32_t locked = LOCKED;
   if (!go_cas_rel(word(mu), &locked, 0u)) { /* pairs with lock_fast */
-    (void)unlock_slow(m, mu);
+    (void)unlock_contended(m, mu);
   }
 }
 

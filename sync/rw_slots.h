@@ -30,17 +30,18 @@ static inline go_aptr *go_rw_row_(go_rw_slots_ *t, const go_m_ *m) {
   return t->at[row % GO_RW_ROWS_];
 }
 
-/* Puts rw into a free slot, in one total order with all sc accesses. NULL: none is free. */
+static inline bool go_rw_slot_set_(go_aptr *slot, void *rw) {
+  void *none = NULL;
+  return go_ld_rlx(slot) == NULL && go_cas_sc(slot, &none, rw);
+}
+
+/* Puts rw into a free slot, in one order with all other sc accesses. NULL: none is free. */
 static inline go_aptr *go_rw_slot_put_(go_rw_slots_ *t, const go_m_ *m, void *rw) {
   go_aptr *row = go_rw_row_(t, m);
-  uint32_t col = go_rw_col_(rw);
-  void *none = NULL;
-  if (go_cas_sc(&row[col], &none, rw)) {
-    return &row[col];
-  }
-  none = NULL;
-  col = go_rw_other_(col);
-  return go_cas_sc(&row[col], &none, rw) ? &row[col] : NULL;
+  uint32_t col = go_rw_col_(rw), other = go_rw_other_(col);
+  return go_rw_slot_set_(&row[col], rw)     ? &row[col]
+         : go_rw_slot_set_(&row[other], rw) ? &row[other]
+                                            : NULL;
 }
 
 /* Takes rw out of the slot, if it is there: what was done before is visible to who finds it gone. */

@@ -118,6 +118,7 @@ static inline bool go_sync_park_(go_m_ *m, go_ctx *ctx, go_sync_wait_ *w) {
 
 /* sync/mutex.c, for condition variables: unlocks, as a step of the caller's going to sleep. It has called go_prepark_,
  * so nothing may suspend here. */
+struct go_mutex;
 void go_mutex_unlock_parking_(go_m_ *m, struct go_mutex *mu);
 bool go_mutex_is_locked_(struct go_mutex *mu);
 

@@ -79,7 +79,10 @@ int go_wg_wait_ctx(go_ctx *ctx, go_wg *wg) {
   if (err != 0) {
     return err;
   }
-  return go_wg_count_(go_ld_acq(word(wg))) != 0 ? wait_slow(ctx, wg) : 0;
+  if (go_wg_count_(go_ld_acq(word(wg))) == 0) {
+    return 0;
+  }
+  return go_forked_() ? GO_EFORKED : wait_slow(ctx, wg);
 }
 
 static void done(void *wg) { go_wg_done((go_wg *)wg); }

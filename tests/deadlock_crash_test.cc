@@ -508,6 +508,38 @@ TEST(NoDeadlock, GoroutineInASystemCall) {
 }
 
 // go_run's goroutine waits for the thread that calls go_run next.
+// Goroutines that go on computing on Ps which go_procs has taken away, while all others wait. For
+// different times, as one of them may be on the P that stays.
+TEST(NoDeadlock, OnAPThatIsToGo) {
+  ChildResult r = RunChild([] {
+    go_procs(4);
+    return RunMain([](int, char **) {
+      static std::atomic<int> running{0};
+      static std::atomic<bool> lower{false};
+      static go_wg wg;
+      for (int i = 0; i < 3; i++) {
+        go_wg_add(&wg, 1);
+        CHILD_CHECK(go_spawn_copy(
+                        [](void *p) {
+                          int nth = *static_cast<int *>(p);
+                          running++;
+                          while (!lower) {}
+                          go_nsec until = go_now() + (1 + 2 * nth) * 50 * GO_MS;
+                          while (go_now() < until) {}
+                          go_wg_done(&wg);
+                        },
+                        &i, sizeof i) == 0);
+      }
+      while (running < 3) go_yield();
+      lower = true;
+      go_procs(1);
+      go_wg_wait(&wg);
+      return 0;
+    });
+  });
+  EXPECT_EQ(r.code, 0) << r;
+}
+
 TEST(NoDeadlock, BetweenGoRuns) {
   ChildResult r = RunChild([] {
     static go_chan *c;

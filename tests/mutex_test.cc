@@ -161,6 +161,39 @@ TEST(Mutex, FairAgainstABurningHog) {
   });
 }
 
+// Go: sync.Mutex's starvation mode: a waiter that was beaten for over 1 ms is handed the mutex, and on
+// one P runs at once; newcomers do not take it meanwhile.
+TEST(Mutex, HandedOverAfterAMillisecond) {
+  RunGo([] {
+    Procs procs(1);
+    go_mutex mu{};
+    go_wg wg{}, leave{};
+    bool has_it = false;
+    go_wg_add(&leave, 1);
+    go_mutex_lock(&mu);
+    SPAWN_WG(&wg, [&] {
+      go_mutex_lock(&mu);
+      has_it = true;
+      go_wg_wait(&leave);
+      go_mutex_unlock(&mu);
+    });
+    Settle();  // it waits
+    for (go_nsec until = go_now() + 2 * GO_MS; go_now() < until;) {}
+    go_mutex_unlock(&mu);  // wakes it,
+    EXPECT_TRUE(go_mutex_trylock(&mu)) << "nobody starves yet";
+    EXPECT_FALSE(has_it);
+    Settle();  // it finds out, and has had enough
+    EXPECT_FALSE(has_it);
+    go_mutex_unlock(&mu);
+    EXPECT_TRUE(has_it) << "not handed over";
+    EXPECT_FALSE(go_mutex_trylock(&mu));
+    go_wg_done(&leave);
+    go_wg_wait(&wg);
+    EXPECT_TRUE(go_mutex_trylock(&mu));  // and no longer starving
+    go_mutex_unlock(&mu);
+  });
+}
+
 // Every one of many waiters gets it.
 TEST(Mutex, ManyWaiters) {
   RunGo([] {

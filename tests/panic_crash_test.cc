@@ -129,6 +129,116 @@ TEST(PanicCrash, PanicWhilePanicking) {
   EXPECT_TRUE(r.Said("third")) << r;
 }
 
+// The report names the whole chain, oldest first, as Go's does.
+TEST(PanicCrash, ReportsTheChain) {
+  ChildResult r = RunChild([] {
+    return RunMain([](int, char **) -> int {
+      GO_DEFER([](void *) { go_panic("third"); }, nullptr);
+      GO_DEFER([](void *) { go_panic("second"); }, nullptr);
+      GO_DEFER([](void *) { (void)go_try([](void *) { go_panic("caught"); }, nullptr, nullptr); },
+               nullptr);
+      go_panic("first");
+    });
+  });
+  EXPECT_EQ(r.code, 2) << r;
+  size_t a = r.err.find("panic: first"), b = r.err.find("panic: second"),
+         c = r.err.find("panic: third");
+  EXPECT_LT(a, b) << r;
+  EXPECT_LT(b, c) << r;
+  EXPECT_NE(c, std::string::npos) << r;
+  EXPECT_EQ(r.Count("panic: "), 3) << r;
+  EXPECT_FALSE(r.Said("caught")) << r;
+}
+
+// The line after the one that names the goroutine.
+std::string FirstFrame(const ChildResult &r) {
+  size_t at = r.err.find("  in goroutine ");
+  at = at == std::string::npos ? at : r.err.find('\n', at);
+  if (at == std::string::npos) return "";
+  return r.err.substr(at + 1, r.err.find('\n', at + 1) - at - 1);
+}
+
+__attribute__((noinline)) int Culprit(int n) { go_panic("culprit %d", n); }
+static int value;
+__attribute__((noinline)) int ValueCulprit() { go_panic_value(&value, "culprit"); }
+
+// The backtrace begins with who panicked, and not with golib's insides: in main, elsewhere, with deferred
+// calls in between, and by go_panic_value.
+TEST(PanicCrash, BacktraceBeginsWithTheCulprit) {
+  ChildResult r = RunChild([] { return RunMain([](int n, char **) { return Culprit(n); }); });
+  EXPECT_EQ(r.code, 2) << r;
+  EXPECT_NE(FirstFrame(r).find("Culprit"), std::string::npos) << r;
+  r = RunChild([] {
+    return RunMain([](int n, char **) {
+      GO_DEFER([](void *) { go_yield(); }, nullptr);
+      return Culprit(n);
+    });
+  });
+  EXPECT_EQ(r.code, 2) << r;
+  EXPECT_NE(FirstFrame(r).find("Culprit"), std::string::npos) << r;
+  r = RunChild([] { return RunMain([](int, char **) { return ValueCulprit(); }); });
+  EXPECT_EQ(r.code, 2) << r;
+  EXPECT_NE(FirstFrame(r).find("ValueCulprit"), std::string::npos) << r;
+  r = RunChild(
+      [] { return go_run([](void *) { (void)Culprit(3); }, nullptr) == GO_EPANIC ? 4 : 5; });
+  EXPECT_EQ(r.code, 4) << r;
+  EXPECT_NE(FirstFrame(r).find("Culprit"), std::string::npos) << r;
+}
+
+// A nested panic: with the one that ended the goroutine.
+TEST(PanicCrash, BacktraceOfANestedPanic) {
+  ChildResult r = RunChild([] {
+    return RunMain([](int, char **) -> int {
+      GO_DEFER([](void *) { (void)Culprit(2); }, nullptr);
+      go_panic("first");
+    });
+  });
+  EXPECT_EQ(r.code, 2) << r;
+  EXPECT_NE(FirstFrame(r).find("Culprit"), std::string::npos) << r;
+}
+
+// Misuse that golib finds: with the function that was misused.
+TEST(PanicCrash, BacktraceOfMisuse) {
+  ChildResult r = RunChild([] {
+    return RunMain([](int, char **) {
+      go_chan_close(nullptr);
+      return 0;
+    });
+  });
+  EXPECT_EQ(r.code, 2) << r;
+  EXPECT_NE(FirstFrame(r).find("go_chan_close"), std::string::npos) << r;
+}
+
+// A handler that panics: its panic is reported after the one that it was told of, also when it does so deep in
+// deferred calls of its own.
+TEST(PanicCrash, InTheHandlersDefers) {
+  ChildResult r = RunChild([] {
+    go_set_panic_handler([](const go_panic_info *) {
+      GO_DEFER([](void *) { go_panic("deferred by the handler"); }, nullptr);
+      go_panic("the handler gives up");
+    });
+    return RunMain([](int, char **) {
+      go_wg wg{};
+      CHILD_CHECK(GO_WG(&wg, worker_that_panics, 1) == 0);
+      go_wg_wait(&wg);
+      return 6;
+    });
+  });
+  EXPECT_EQ(r.code, 6) << r;
+  EXPECT_EQ(r.Count("deferred by the handler"), 1) << r;
+  EXPECT_LT(r.err.find("worker 1 gives up"), r.err.find("deferred by the handler")) << r;
+}
+
+// go_exit in the handler for main's panic: main has not returned, and the status is still that of a panic or a
+// deadlock report (nobody is left).
+TEST(PanicCrash, ExitInTheHandlerForMain) {
+  ChildResult r = RunChild([] {
+    go_set_panic_handler([](const go_panic_info *) { go_exit(); });
+    return RunMain([](int, char **) -> int { go_panic("main gives up"); });
+  });
+  EXPECT_EQ(r.code, 2) << r;
+}
+
 // Go: TestPanicDeadlockGosched (runtime/crash_test.go): in main, too, a deferred call may wait for
 // others.
 TEST(PanicCrash, DefersOfMainMaySuspend) {

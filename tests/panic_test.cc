@@ -395,6 +395,86 @@ TEST_F(Panic, CaughtInADeferredCall) {
   EXPECT_EQ(g_trace.str(), "i+1");
 }
 
+// Caught within go_try, with a deferred call in between that catches, panics, is caught, and panics
+// on: Go: TestRepanickedPanic, recover and panic again.
+TEST_F(Panic, CaughtAndRaisedAgainInADeferredCall) {
+  RunGo([] {
+    static int value;
+    Caught c = Catch([] {
+      DEFER_NOTE("1");
+      GO_DEFER(
+          [](void *) {
+            static Caught inner;
+            inner = Catch([] { go_panic_value(&value, "inner"); });
+            Say(inner.info.value == &value ? '+' : '-');
+            go_panic_value(inner.info.value, inner.info.text);
+          },
+          nullptr);
+      go_panic("outer");
+    });
+    EXPECT_EQ(c.text(), "inner");
+    EXPECT_EQ(c.info.value, &value);
+    EXPECT_TRUE(Panics([] { go_panic("again"); })) << "nothing is left in progress";
+  });
+  EXPECT_EQ(g_trace.str(), "+1");
+}
+
+// Three deep: each go_try catches what was raised within it, and only that.
+TEST_F(Panic, TriesWithinDefersWithinTries) {
+  RunGo([] {
+    Caught a = Catch([] {
+      GO_DEFER(
+          [](void *) {
+            Caught b = Catch([] {
+              GO_DEFER(
+                  [](void *) {
+                    Caught c = Catch([] { go_panic("c"); });
+                    Say(c.text()[0]);
+                  },
+                  nullptr);
+              go_panic("b");
+            });
+            Say(b.text()[0]);
+          },
+          nullptr);
+      go_panic("a");
+    });
+    Say(a.text()[0]);
+  });
+  EXPECT_EQ(g_trace.str(), "cba");
+}
+
+// A panic through mutexes, a wait group and a channel's user, all given back by deferred calls, caught
+// twice on its way: nothing stays held, any number of times.
+TEST_F(Panic, LeavesNothingHeld) {
+  RunGo([] {
+    static go_mutex mu[2];
+    static go_wg wg;
+    memset(mu, 0, sizeof mu);
+    memset(&wg, 0, sizeof wg);
+    auto unlock = [](void *m) { go_mutex_unlock(static_cast<go_mutex *>(m)); };
+    for (int i = 0; i < Rounds(1000); i++) {
+      Caught k = Catch([unlock] {
+        go_mutex_lock(&mu[0]);
+        GO_DEFER(unlock, &mu[0]);
+        go_wg_add(&wg, 1);
+        GO_DEFER([](void *w) { go_wg_done(static_cast<go_wg *>(w)); }, &wg);
+        Caught inner = Catch([unlock] {
+          go_mutex_lock(&mu[1]);
+          GO_DEFER(unlock, &mu[1]);
+          go_yield();
+          go_panic("inner");
+        });
+        go_panic("%s, outer", inner.info.text);
+      });
+      EXPECT_EQ(k.text(), "inner, outer");
+    }
+    EXPECT_TRUE(go_mutex_trylock(&mu[0]));
+    EXPECT_TRUE(go_mutex_trylock(&mu[1]));
+    go_wg_wait(&wg);
+  });
+}
+
 // A deferred call that panics after a normal return.
 TEST_F(Panic, InADeferredCallAfterReturn) {
   RunGo([] {
@@ -686,6 +766,40 @@ TEST_F(Exit, PanicWhileExitingInsideTry) {
     Say('!');
   });
   EXPECT_EQ(g_trace.str(), "io") << "the goroutine ends";
+}
+
+// In a deferred call of a panic that a go_try outside would catch: the goroutine ends all the same,
+// with all deferred calls run, once, and nobody is told of a panic.
+TEST_F(Exit, InADeferredCallOfAPanicInsideTry) {
+  g_handled.n = 0;
+  go_set_panic_handler([](const go_panic_info *) { g_handled.n++; });
+  InGoroutine([] {
+    DEFER_NOTE("o");
+    auto exits = [](void *) {
+      DEFER_NOTE("x");
+      go_exit();
+    };
+    (void)Panics([exits] {
+      DEFER_NOTE("1");
+      GO_DEFER(exits, nullptr);
+      DEFER_NOTE("2");
+      go_panic("gone");
+    });
+    Say('!');
+  });
+  go_set_panic_handler(nullptr);
+  EXPECT_EQ(g_trace.str(), "2x1o");
+  EXPECT_EQ(g_handled.n, 0);
+}
+
+// Inside the go_try of a deferred call, during a panic.
+TEST_F(Exit, InsideTryInADeferredCallOfAPanic) {
+  InGoroutine([] {
+    DEFER_NOTE("o");
+    GO_DEFER([](void *) { (void)Panics([] { go_exit(); }); }, nullptr);
+    go_panic("gone");
+  });
+  EXPECT_EQ(g_trace.str(), "o");
 }
 
 TEST_F(Exit, Twice) {

@@ -20,6 +20,18 @@ using namespace golib_test;
 
 namespace {
 
+// Heaps find no memory while this is true: golib's aligned_alloc is the one below.
+std::atomic<bool> no_memory{false};
+
+}  // namespace
+
+extern "C" void *aligned_alloc(size_t align, size_t size) noexcept {
+  void *p = nullptr;
+  return no_memory || posix_memalign(&p, align, size) != 0 ? nullptr : p;
+}
+
+namespace {
+
 // ---- On Ps that no scheduler knows: golib is not running, nobody interferes, time is a number.
 
 struct FakeP {
@@ -68,7 +80,21 @@ void CheckHeap(go_p_ *p) {
       ASSERT_EQ(go_ld_rlx(&h->e[i].tm->heap), static_cast<void *>(h));
     }
   }
-  ASSERT_EQ(static_cast<int64_t>(go_ld_rlx(&h->first)), h->n > 0 ? h->e[0].when : INT64_MAX);
+  int64_t least = h->n > 0 ? h->e[0].when : INT64_MAX;
+  uint32_t spilled = 0;
+  for (go_tm_ *tm = h->spilled; tm != nullptr; tm = tm->next, spilled++) {
+    ASSERT_EQ(tm->prev, spilled == 0 ? nullptr : tm->prev);
+    ASSERT_EQ(tm->next == nullptr || tm->next->prev == tm, true);
+    ASSERT_LE(h->spill_when, tm->when);
+    ASSERT_EQ(go_ld_rlx(&tm->heap), static_cast<void *>(h));
+    least = std::min(least, tm->when);
+  }
+  ASSERT_EQ(h->nspilled, spilled);
+  int64_t first = static_cast<int64_t>(go_ld_rlx(&h->first));
+  ASSERT_LE(first, least);
+  if (go_ld_rlx(&h->early) == 0 && spilled == 0) {
+    ASSERT_EQ(first, least);
+  }
 }
 
 // A timer of the reference model: where it should be, and what has happened to it.
@@ -289,6 +315,156 @@ TEST(Heap, HundredThousand) {
   EXPECT_EQ(log.size(), in);
   for (size_t i = 1; i < log.size(); i++) ASSERT_LE(log[i - 1]->tm.when, log[i]->tm.when);
   for (size_t i = 0; i < n; i++) ASSERT_EQ(all[i].fired, i % 3 == 0 ? 0 : 1);
+}
+
+// A heap that a burst has left large gets smaller again.
+TEST(Heap, GivesMemoryBack) {
+  FakeP p;
+  std::vector<Mine> all(100000);
+  for (Mine &t : all) ASSERT_EQ(t.Add(p, 0, 5), 0);
+  EXPECT_GE(p.p->tm.cap, 100000u);
+  for (size_t i = 0; i < all.size() - 10; i++) {
+    ASSERT_TRUE(go_tm_del_(&all[i].tm));
+    if (i % 9999 == 0) {
+      ASSERT_NO_FATAL_FAILURE(CheckHeap(p.p));
+    }
+  }
+  ASSERT_NO_FATAL_FAILURE(CheckHeap(p.p));
+  EXPECT_LE(p.p->tm.cap, 4096u);
+  EXPECT_TRUE(p.Run(5));
+}
+
+// Stopping the first does not store when the next is due; whoever has to know finds out.
+TEST(Heap, FirstMayBeTooEarly) {
+  FakeP p;
+  Mine a, b;
+  ASSERT_EQ(a.Add(p, 0, 10), 0);
+  ASSERT_EQ(b.Add(p, 0, 20), 0);
+  ASSERT_TRUE(go_tm_del_(&a.tm));
+  EXPECT_LE(p.First(), 20);
+  EXPECT_FALSE(p.Run(15));
+  EXPECT_EQ(p.First(), 20);
+  ASSERT_TRUE(go_tm_del_(&b.tm));
+  EXPECT_FALSE(p.Run(20));
+  EXPECT_EQ(p.First(), INT64_MAX);
+}
+
+// ---- Without memory for entries.
+
+TEST(Spill, RandomOperationsAgainstAModel) {
+  for (uint64_t seed = 1; seed <= 4; seed++) {
+    FakeP ps[2];
+    std::vector<Mine> all(300);
+    std::vector<Mine *> log;
+    for (Mine &t : all) t.log = &log;
+    Rng rng(seed);
+    int64_t now = 1000;
+    uint32_t most = 0;
+    for (int step = Rounds(20000); step > 0; step--) {
+      if (step % 500 == 0) {
+        no_memory = rng.Below(3) != 0;
+      }
+      most = std::max(most, ps[0].p->tm.nspilled);
+      Mine &t = all[rng.Below(static_cast<uint32_t>(all.size()))];
+      uint32_t what = rng.Below(100);
+      if (what < 60) {
+        if (t.p >= 0) {
+          ASSERT_TRUE(go_tm_del_(&t.tm));
+        }
+        int to = static_cast<int>(rng.Below(2));
+        ASSERT_EQ(t.Add(ps[to], to, now + rng.Below(1000)), 0);
+      } else if (what < 90) {
+        ASSERT_EQ(go_tm_del_(&t.tm), t.p >= 0);
+        t.p = -1;
+      } else if (what < 92) {
+        int from = static_cast<int>(rng.Below(2));
+        if (go_tm_move_(ps[from].p, ps[1 - from].p) == 0) {
+          EXPECT_EQ(ps[from].p->tm.n + ps[from].p->tm.nspilled, 0u);
+        } else {
+          EXPECT_TRUE(no_memory);
+        }
+        for (Mine &x : all) {
+          if (x.p >= 0) x.p = go_ld_rlx(&x.tm.heap) == &ps[0].p->tm ? 0 : 1;
+        }
+      } else {
+        int which = static_cast<int>(rng.Below(2));
+        now += rng.Below(250);
+        std::vector<Mine *> want;
+        for (Mine &x : all) {
+          if (x.p == which && x.tm.when <= now) want.push_back(&x);
+        }
+        log.clear();
+        ASSERT_EQ(ps[which].Run(now), !want.empty());
+        std::sort(log.begin(), log.end());
+        std::sort(want.begin(), want.end());
+        ASSERT_EQ(log, want);
+      }
+      if (step % 16 == 0) {
+        for (FakeP &p : ps) ASSERT_NO_FATAL_FAILURE(CheckHeap(p.p));
+        uint32_t in = 0;
+        for (Mine &x : all) in += x.p >= 0 ? 1 : 0;
+        ASSERT_EQ(ps[0].p->tm.n + ps[1].p->tm.n + ps[0].p->tm.nspilled + ps[1].p->tm.nspilled, in);
+      }
+    }
+    no_memory = false;
+    EXPECT_GT(most, 0u) << "nothing ever found no room: this tests nothing";
+  }
+}
+
+// A sleeper cannot be put into the list: go_sleep says so.
+TEST(Spill, SleepersNeedAnEntry) {
+  FakeP p;
+  go_g_ g{};
+  no_memory = true;
+  EXPECT_EQ(go_tm_sleep_(p.m, &g, 5), GO_ENOMEM);
+  Mine t;
+  EXPECT_EQ(t.Add(p, 0, 7), 0);
+  no_memory = false;
+  EXPECT_EQ(p.p->tm.nspilled, 1u);
+  EXPECT_EQ(go_tm_sleep_(p.m, &g, 5), 0);
+  EXPECT_EQ(p.First(), 5);
+  EXPECT_TRUE(p.Run(6));
+  EXPECT_EQ(t.fired, 0);
+  EXPECT_TRUE(p.Run(7));
+  EXPECT_EQ(t.fired, 1);
+  EXPECT_EQ(p.Ready().size(), 1u);
+}
+
+// When memory is short go_sleep fails, timers do not.
+TEST(Spill, OnRealPs) {
+  RunGo([] {
+    Procs procs(2);
+    std::atomic<int> fired{0};
+    struct T {
+      go_timer t;
+      std::atomic<int> *fired;
+    };
+    auto fire = [](void *p) { (*static_cast<T *>(p)->fired)++; };
+    const int n = 2000;
+    std::vector<T> ts(n);
+    no_memory = true;
+    int stopped = 0, armed = 0;
+    for (int i = 0; i < n; i++) {
+      T &t = ts[static_cast<size_t>(i)];
+      t.fired = &fired;
+      armed++;
+      EXPECT_EQ(go_timer_start(&t.t, GO_HOUR, fire, &t), 0);
+    }
+    for (int i = 0; i < n; i++) {
+      T &t = ts[static_cast<size_t>(i)];
+      if (i % 3 == 0) {
+        EXPECT_TRUE(go_timer_stop(&t.t));
+        stopped++;
+      } else {
+        EXPECT_TRUE(go_timer_reset(&t.t, i % 50 * GO_US));
+      }
+    }
+    while (fired + stopped < armed) go_yield();
+    no_memory = false;
+    EXPECT_EQ(fired + stopped, armed);
+    for (T &t : ts) EXPECT_FALSE(go_timer_stop(&t.t));
+    EXPECT_EQ(go_sleep(nullptr, GO_MS), 0);
+  });
 }
 
 // ---- On real Ps.

@@ -63,7 +63,10 @@ typedef int64_t go_nsec;
   XX(GO_ECLOSED, -4096, "closed")                                         \
   XX(GO_EPANIC, -4097, "ended by a panic")                                \
   XX(GO_EDEADLK, -4098, "would wait for ever")                            \
-  XX(GO_ENOTGO, -4099, "not a goroutine")
+  XX(GO_ENOTGO, -4099, "not a goroutine")                                 \
+  XX(GO_EFORKED, -4100, "not possible in a forked child")                 \
+  XX(GO_ENOHOST, -4101, "no such host")                                   \
+  XX(GO_EDNS, -4102, "the name could not be looked up, for now")
 
 enum go_error {
 #define GO_ERROR_ENUM_(name, value, text) name = (value),

@@ -4,6 +4,12 @@
  * to choose something else than the defaults and the environment:
  *   GOMAXPROCS   number of Ps: goroutines that run at the same time
  *   GOLIB_STACK  stack size of a goroutine: "256K", "64M", "1G"
+ *
+ * fork(2): golib's threads do not exist in the child, which may exec or _exit (posix_spawn, system and
+ * popen work as always). Other functions return GO_EFORKED there, or end the child with a message
+ * where they cannot return a code. What needs no other goroutine still works in the child's own
+ * memory: a mutex that nobody holds, a buffered channel that nobody waits for. A child that was
+ * forked before golib was used, or after go_shutdown, may use it as any process.
  */
 #ifndef GOLIB_RUNTIME_H_
 #define GOLIB_RUNTIME_H_
@@ -19,6 +25,8 @@ typedef struct go_config {
   size_t stack_size;      /* bytes a goroutine; 0: GOLIB_STACK, else 64 MiB (16 KiB to 1 GiB) */
   int64_t max_goroutines; /* go_spawn returns GO_EAGAIN beyond; 0: no limit */
   bool main_thread;       /* go_main runs its goroutine on the calling thread and nowhere else */
+  bool embedded;          /* goroutines run in go_step alone: see golib/block.h. With procs 0 or 1 */
+  int offload_threads;    /* most threads of go_offload at a time; 0: 64 */
   uint64_t reserved_[8];
 } go_config;
 
@@ -60,7 +68,7 @@ GO_API int go_procs(int n);
 GO_API int go_cpus(void);
 
 /* Starts a goroutine from a thread that is not one, without waiting: go_spawn under another name.
- * Errors as go_spawn. */
+ * Errors as go_spawn. Not from a signal handler: it takes locks. */
 GO_API GO_NODISCARD int go_post(void (*fn)(void *), void *arg);
 
 /* Live goroutines, started or not, the caller included. Go: runtime.NumGoroutine. */

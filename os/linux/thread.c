@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 256 << 10 };
+enum { STACK_BYTES = 256 << 10, LARGE_STACK_BYTES = 8 << 20 };
 
 /* ---- start, join, detach ---- */
 
@@ -36,7 +36,7 @@ static int add_tls_size(struct dl_phdr_info *info, size_t size, void *total) {
   return 0;
 }
 
-static size_t stack_size;
+static size_t stack_size; /* of the smaller ones */
 
 /* glibc takes the program's thread-locals out of the stack that we ask for, and a program may have
  * megabytes of them. Reckoned once: dl_iterate_phdr takes the loader's lock, which must not be
@@ -49,20 +49,19 @@ static void reckon_stack_size(void) {
   stack_size = (STACK_BYTES + tls + (min > 0 ? (size_t)min : 0) + page - 1) & ~(page - 1);
 }
 
-static int set_stack_size(pthread_attr_t *attr) {
+static int set_stack_size(pthread_attr_t *attr, bool large) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, reckon_stack_size);
-  return pthread_attr_setstacksize(attr, stack_size);
+  return pthread_attr_setstacksize(attr, stack_size + (large ? LARGE_STACK_BYTES - STACK_BYTES : 0));
 }
 #else
 /* Instrumented code and the sanitizers' own needs are several times larger: keep the default. */
-static int set_stack_size(pthread_attr_t *attr) {
-  (void)attr;
-  return 0;
+static int set_stack_size(pthread_attr_t *attr, bool large) {
+  return large ? pthread_attr_setstacksize(attr, LARGE_STACK_BYTES) : 0;
 }
 #endif
 
-int go_os_thread_start_(go_os_thread_ *ret, void (*fn)(void *), void *arg) {
+static int start_thread(go_os_thread_ *ret, void (*fn)(void *), void *arg, bool large) {
   GO_KEEP_ERRNO_BEGIN();
   int err = ENOMEM;
   start *s = malloc(sizeof *s);
@@ -72,7 +71,7 @@ int go_os_thread_start_(go_os_thread_ *ret, void (*fn)(void *), void *arg) {
     pthread_attr_t attr;
     err = pthread_attr_init(&attr);
     if (err == 0) {
-      err = set_stack_size(&attr);
+      err = set_stack_size(&attr, large);
       if (err == 0) err = pthread_create(&t, &attr, run, s);
       pthread_attr_destroy(&attr);
     }
@@ -84,6 +83,14 @@ int go_os_thread_start_(go_os_thread_ *ret, void (*fn)(void *), void *arg) {
   }
   GO_KEEP_ERRNO_END();
   return -err;
+}
+
+int go_os_thread_start_(go_os_thread_ *ret, void (*fn)(void *), void *arg) {
+  return start_thread(ret, fn, arg, false);
+}
+
+int go_os_thread_start_large_(go_os_thread_ *ret, void (*fn)(void *), void *arg) {
+  return start_thread(ret, fn, arg, true);
 }
 
 void go_os_thread_join_(go_os_thread_ *t) { pthread_join((pthread_t)t->handle, NULL); }
@@ -150,6 +157,10 @@ int go_os_at_thread_exit_(void (*fn)(void *), void *arg) {
   }
   GO_KEEP_ERRNO_END();
   return err == 0 ? 0 : -ENOMEM;
+}
+
+int go_os_at_fork_(void (*child)(void)) {
+  return pthread_atfork(NULL, NULL, child) == 0 ? 0 : -ENOMEM;
 }
 
 /* ---- how many ---- */

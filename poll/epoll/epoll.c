@@ -15,6 +15,10 @@
  * consumed already (between 1 and 2 on the left) is ignored. The eventfd is registered
  * edge-triggered: each write is an edge, so it never needs to be read, which saves a system call
  * for each break.
+ *
+ * A foreign loop waits on the epoll descriptor itself, which is readable while there is an event to
+ * fetch. The alarm is a timerfd, registered like the eventfd: what it reports is ignored, for its use
+ * is over when the loop has woken up.
  */
 #include "core/poll.h"
 
@@ -24,6 +28,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,10 +72,12 @@ const char go_poll_name_[] = "epoll";
 /* 1.5 KiB of stack; what does not fit is reported by the next call. */
 enum { EVENTS = 128 };
 
-/* The key of the eventfd. */
+/* The key of the eventfd and the timerfd. */
 static const uint64_t break_key = UINT64_MAX;
 
 static int epfd = -1, break_fd = -1;
+static go_a32 alarm_fd;  /* plus 1; 0: none yet */
+static int64_t alarm_at; /* INT64_MAX: it is not set */
 static bool has_pwait2;
 static go_a32 break_flag;
 
@@ -96,6 +103,7 @@ int go_poll_init_(void) {
     struct epoll_event none[1];
     has_pwait2 = pwait2(none, 1, &(struct timespec){0, 0}) >= 0;
     go_st_rlx(&break_flag, 0);
+    alarm_at = INT64_MAX;
   }
   errno = errno_before;
   return -err;
@@ -103,6 +111,9 @@ int go_poll_init_(void) {
 
 void go_poll_fini_(void) {
   const int errno_before = errno;
+  if (go_ld_acq(&alarm_fd) != 0) close((int)go_ld_rlx(&alarm_fd) - 1);
+  go_st_rlx(&alarm_fd, 0);
+  alarm_at = INT64_MAX;
   if (break_fd >= 0) close(break_fd);
   if (epfd >= 0) close(epfd);
   epfd = break_fd = -1;
@@ -128,10 +139,11 @@ static int wait_once(struct epoll_event *events, int64_t ns) {
  * other side's shutdown is for readers. */
 static uint32_t translate(uint32_t e) {
   uint32_t r = 0;
-  if (e & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) r |= GO_POLL_IN_;
+  if (e & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) r |= GO_POLL_IN_;
   if (e & (EPOLLOUT | EPOLLHUP | EPOLLERR)) r |= GO_POLL_OUT_;
   if (e & EPOLLERR) r |= GO_POLL_ERR_;
   if (e & (EPOLLHUP | EPOLLRDHUP)) r |= GO_POLL_HUP_;
+  if (e & EPOLLPRI) r |= GO_POLL_PRI_;
   return r;
 }
 
@@ -196,11 +208,61 @@ void go_poll_break_(void) {
   errno = errno_before;
 }
 
+/* ---- for a foreign loop ---- */
+
+static int make_alarm(void) {
+  struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = break_key};
+  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  if (fd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) != 0) {
+    int err = errno;
+    if (fd >= 0) close(fd);
+    return -err;
+  }
+  uint32_t none = 0;
+  if (!go_cas_ar(&alarm_fd, &none, (uint32_t)fd + 1)) close(fd); /* another thread was faster */
+  return 0;
+}
+
+int go_poll_handle_(intptr_t *ret) {
+  const int errno_before = errno;
+  int rc = go_ld_acq(&alarm_fd) != 0 ? 0 : make_alarm(); /* pairs with make_alarm */
+  if (rc == 0) *ret = epfd;
+  errno = errno_before;
+  return rc;
+}
+
+int go_poll_drain_(void) {
+  int all = 0, n;
+  do {
+    n = go_poll_wait_(0);
+    all += n;
+  } while (n >= EVENTS - 2); /* there may be more */
+  /* After the fetching: a break whose write was fetched just now must not leave its flag behind, or the
+   * next would not write. One that comes in between costs a wake-up for nothing. */
+  (void)take_break();
+  return all;
+}
+
+void go_poll_alarm_(int64_t when) {
+  if (go_ld_acq(&alarm_fd) == 0) return;
+  if (when == alarm_at && (when == INT64_MAX || when > go_os_now_()))
+    return; /* it is set, and has not gone off */
+  const int errno_before = errno;
+  struct itimerspec at = {{0, 0}, {0, 0}};
+  if (when != INT64_MAX) {
+    int64_t ns = when > 0 ? when : 1; /* 0 would disarm */
+    at.it_value = (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+  }
+  timerfd_settime((int)go_ld_rlx(&alarm_fd) - 1, TFD_TIMER_ABSTIME, &at, NULL);
+  alarm_at = when;
+  errno = errno_before;
+}
+
 /* ---- registering ---- */
 
 int go_poll_add_(intptr_t handle, uint64_t key) {
   const int errno_before = errno;
-  struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = key};
+  struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, .data.u64 = key};
   BEFORE_EVENTS();
   int rc = epoll_ctl(epfd, EPOLL_CTL_ADD, (int)handle, &ev) == 0 ? 0 : -errno;
   errno = errno_before;

@@ -33,6 +33,8 @@ static bool has_key[GO_FAKE_HANDLES_];
 static uint64_t keys[GO_FAKE_HANDLES_];
 static int add_code;
 static bool hold, break_pending;
+static int64_t alarm_at = INT64_MAX;
+static bool went_off; /* and was seen by a drain */
 static go_fake_poll_counts_ counts;
 
 static void enter(void) {
@@ -90,8 +92,18 @@ bool go_fake_poll_key_(intptr_t handle, uint64_t *ret_key) {
 go_fake_poll_counts_ go_fake_poll_counts_now_(void) {
   enter();
   go_fake_poll_counts_ c = counts;
+  c.alarm = alarm_at;
   leave();
   return c;
+}
+
+bool go_fake_poll_readable_(void) {
+  int64_t now = go_os_now_();
+  enter();
+  bool is = (break_pending && !hold) || (!went_off && alarm_at <= now);
+  for (int i = 0; i < queued; i++) is = is || queue[i].due <= now;
+  leave();
+  return is;
 }
 
 /* ---- core's side ---- */
@@ -101,6 +113,8 @@ int go_poll_init_(void) {
   queued = add_code = 0;
   hold = break_pending = false;
   counts = (go_fake_poll_counts_){0};
+  alarm_at = INT64_MAX;
+  went_off = false;
   for (int i = 0; i < GO_FAKE_HANDLES_; i++) has_key[i] = false;
   leave();
   return 0;
@@ -206,4 +220,29 @@ void go_poll_break_(void) {
   counts.breaks++;
   leave();
   changed();
+}
+
+/* ---- for a foreign loop ---- */
+
+int go_poll_handle_(intptr_t *ret) {
+  *ret = GO_FAKE_HANDLES_;
+  return 0;
+}
+
+int go_poll_drain_(void) {
+  int64_t next = INT64_MAX;
+  int n = hand_over(&next);
+  enter();
+  counts.drains++;
+  if (!hold) break_pending = false;
+  went_off = went_off || alarm_at <= go_os_now_();
+  leave();
+  return n;
+}
+
+void go_poll_alarm_(int64_t when) {
+  enter();
+  alarm_at = when;
+  went_off = false;
+  leave();
 }

@@ -31,6 +31,9 @@ void go_fake_poll_fail_add_(int code);
 bool go_fake_poll_key_(intptr_t handle, uint64_t *ret_key);
 enum { GO_FAKE_HANDLES_ = 1024 };
 
+/* Whether the handle of go_poll_handle_, which no system knows, would be readable now. */
+bool go_fake_poll_readable_(void);
+
 /* What core has asked for so far. */
 typedef struct go_fake_poll_counts_ {
   uint32_t looks;   /* go_poll_wait_(0) */
@@ -39,6 +42,8 @@ typedef struct go_fake_poll_counts_ {
   uint32_t broken;  /* waits that a break ended */
   uint32_t waiting; /* threads that are in a wait now: 0 or 1, or core is wrong */
   int64_t last_ns;  /* the argument of the latest wait */
+  uint32_t drains;  /* go_poll_drain_ */
+  int64_t alarm;    /* what the alarm is set to; INT64_MAX: not set */
 } go_fake_poll_counts_;
 go_fake_poll_counts_ go_fake_poll_counts_now_(void);
 

@@ -23,6 +23,8 @@ STANDARD = {h + ".h" for h in (
     "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign "
     "stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath time uchar wchar "
     "wctype").split()}
+# The compilers' own, for golib.hpp: what C++ does about exceptions.
+STANDARD |= {"cxxabi.h", "unwind.h"}
 CPP = re.compile(r"^[a-z_]+$")
 
 

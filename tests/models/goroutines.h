@@ -25,10 +25,21 @@
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #pragma GCC diagnostic ignored "-Wunused-function"
 
+#include "core/cancel.h"
 #include "core/lock.h"
 
 #define GO_MS ((int64_t)1000000)
-enum { GO_ECANCELED = -1, GO_WAIT_MUTEX_ = 0, GO_WAIT_WG_ };
+enum { GO_ECANCELED = -1, GO_EFORKED = -4 };
+enum {
+  GO_WAIT_MUTEX_,
+  GO_WAIT_WG_,
+  GO_WAIT_RWMUTEX_R_,
+  GO_WAIT_RWMUTEX_W_,
+  GO_WAIT_COND_,
+  GO_WAIT_ONCE_,
+  GO_WAIT_SEM_
+};
+#define GO_CACHE_LINE_ 64
 
 struct go_g_ {
   go_a32 claim;
@@ -36,6 +47,7 @@ struct go_g_ {
   model::event woken;
 };
 struct go_p_ {
+  uint32_t id;
   int q;
 };
 struct go_m_ {
@@ -44,16 +56,6 @@ struct go_m_ {
 };
 
 /* core/sched.h */
-typedef struct go_cancel_wait_ {
-  struct go_cancel_wait_ *next, *prev;
-  go_g_ *g;
-  uint32_t seq;
-} go_cancel_wait_;
-typedef struct go_cancel_ {
-  go_a32 lock;
-  go_a32 err;
-  go_cancel_wait_ *head;
-} go_cancel_;
 struct go_ctx {
   go_cancel_ c;
 };
@@ -92,6 +94,7 @@ inline world::world() { the_world = this; }
 
 static inline go_m_ *go_m_get_() { return &model::the_world->m[rl::thread_index()]; }
 static inline go_m_ *go_enter_() { return go_m_get_(); }
+static inline bool go_forked_() { return false; }
 static inline void go_prepark_(go_m_ *, int) {}
 static inline void go_set_state_(go_g_ *, int) {}
 enum { GO_G_RUNNING_ };
@@ -107,11 +110,20 @@ static inline void go_arch_relax_() {}
 static inline void go_backoff_(uint32_t) { rl::yield(1, $); }
 /* Now and then so much time goes by that a waiter starves. */
 static inline int64_t go_os_now_() { return model::the_world->now += rl::rand(2) * 2 * GO_MS; }
-[[noreturn]] static inline void go_fatal_(const char *) {
+[[noreturn]] static inline void go_fatal_(const char *, ...) {
   assert(!"fatal"); /* ends the run */
   __builtin_unreachable();
 }
-[[noreturn]] static inline void go_panic(const char *text) { go_fatal_(text); }
+[[noreturn]] static inline void go_panic(const char *text, ...) { go_fatal_(text); }
+[[noreturn]] static inline int go_wait_done_(go_ctx *, int) { go_fatal_("waits for ever"); }
+/* Runs when the block ends. */
+struct go_deferred_ {
+  void (*fn)(void *);
+  void *arg;
+  ~go_deferred_() { fn(arg); }
+};
+#define GO_DEFER(fn, arg) go_deferred_ deferred_ = {(fn), (arg)}
+static inline void go_call_(void (*fn)(void *), void *arg) { fn(arg); }
 static inline int go_spawn_with_(const go_spawn_ *, void (*)(void *), const void *, size_t) {
   return 0;
 }

@@ -1,0 +1,37 @@
+/* net/sock.h: what connections and listeners have in common: a socket that is used by many and closed once.
+ *
+ * Owners: go_sock_begin_ or go_sock_ref_ lets a user in, who may use io until go_sock_end_ or go_sock_unref_; the
+ * last who leaves a closed socket closes the descriptor (net/fdmu.h). io.pd is constant meanwhile.
+ */
+#ifndef GOLIB_NET_SOCK_H_
+#define GOLIB_NET_SOCK_H_
+
+#include <golib/net.h>
+
+#include "core/io.h"
+#include "net/fdmu.h"
+
+typedef struct go_sock_ {
+  go_fdmu_ mu;
+  go_io_ io;
+  go_addr *path; /* a Unix path to be removed at the end, or NULL */
+} go_sock_;
+
+/* For reading or writing (enum go_pd_dir_): 0, the error of a ctx that is done, GO_ECLOSED, GO_EFORKED. */
+int go_sock_begin_(go_ctx *ctx, go_sock_ *s, int dir);
+void go_sock_end_(go_sock_ *s, int dir);
+/* For all else. */
+bool go_sock_ref_(go_sock_ *s);
+void go_sock_unref_(go_sock_ *s);
+/* Closes it and waits until everybody has left: 0 or GO_ECLOSED. */
+int go_sock_close_(go_sock_ *s);
+/* The same, when nobody may use it any more: what is being freed by `call`. */
+void go_sock_fini_(go_sock_ *s, const char *call);
+/* Remembers to remove a's file. GO_ENOMEM. */
+int go_sock_keep_path_(go_sock_ *s, const go_addr *a);
+
+int go_sock_deadline_(go_sock_ *s, int dirs, go_nsec when);
+int go_sock_name_(go_sock_ *s, bool peer, go_addr *ret);
+intptr_t go_sock_fd_(go_sock_ *s);
+
+#endif /* GOLIB_NET_SOCK_H_ */

@@ -1,0 +1,504 @@
+/* poll/ready/ready.c: core/io.h over a poller that tells when a descriptor is ready: try, park, try again.
+ *
+ * Why nothing is lost. Descriptors are registered edge-triggered: what came before the last event was taken is told
+ * no more. go_pd_begin_ forgets what was told, then it is tried; what comes after begin is told, and go_pd_wait_
+ * returns at once. So a try must come between a begin and the wait that follows it.
+ *
+ * One case needs no try: a read of a TCP stream that has got less than it asked for has emptied the socket
+ * (`drained`), at some instant after its begin. What arrives later is an event later. But an event may have said two
+ * things at once: "data", which we have read, and "the stream ends" (or an error, or urgent data, at which the system
+ * stops reading for a moment), which we have not noticed. If it was taken before our begin, it has been noted by then: go_pd_more_, looked at
+ * after the read. If it is taken later, it is an event later. Unix streams may stop short before file
+ * descriptors that were sent along, and say nothing: there is always a try. So there is on a socket that the user
+ * has had in hand: he may have put TLS into it, which reads record by record.
+ *
+ * System calls stand in functions of their own, which are not inlined: each reads errno at once, and the compiler
+ * cannot keep a thread's &errno while a goroutine changes threads.
+ */
+#include "poll/ready/ready.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline))
+
+_Static_assert(sizeof(go_iovec) == sizeof(struct iovec) && offsetof(go_iovec, base) == offsetof(struct iovec, iov_base) &&
+                   offsetof(go_iovec, len) == offsetof(struct iovec, iov_len),
+               "go_iovec is the system's");
+
+#if defined(MSG_NOSIGNAL)
+#define SEND_FLAGS MSG_NOSIGNAL
+#else
+#define SEND_FLAGS 0 /* SO_NOSIGPIPE: see made_by_us */
+#endif
+
+/* Reads and writes of more than this are cut short by Linux; BSDs refuse them. */
+#define CHUNK ((size_t)1 << 30)
+
+/* -EWOULDBLOCK is -EAGAIN wherever it matters. */
+#define RETRY(result, call)                    \
+  do {                                         \
+    (result) = (call);                         \
+  } while ((result) < 0 && errno == EINTR);    \
+  if ((result) < 0) (result) = -errno
+
+/* ---- making ---- */
+
+static int type_of(bool packets) { return packets ? SOCK_DGRAM : SOCK_STREAM; }
+
+static int domain_of(int family) {
+  return family == GO_ADDR_IP4 ? AF_INET : family == GO_ADDR_IP6 ? AF_INET6 : family == GO_ADDR_UNIX ? AF_UNIX : AF_UNSPEC;
+}
+
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+static int new_socket(int domain, int type) { return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+static int next_connection(int fd, struct sockaddr_storage *from, socklen_t *len) {
+  return accept4(fd, (struct sockaddr *)from, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+#else
+/* A fork on another thread may come in between, and its program inherit the descriptor: there is no better way. */
+static int made_by_us(int fd) {
+  int on = 1;
+  if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0)) {
+    int e = errno;
+    close(fd);
+    errno = e;
+    return -1;
+  }
+#if defined(SO_NOSIGPIPE)
+  (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+  (void)on;
+  return fd;
+}
+static int new_socket(int domain, int type) { return made_by_us(socket(domain, type, 0)); }
+static int next_connection(int fd, struct sockaddr_storage *from, socklen_t *len) {
+  return made_by_us(accept(fd, (struct sockaddr *)from, len));
+}
+#endif
+
+NOINLINE int go_io_socket_(int family, bool packets, go_io_ *ret) {
+  int fd;
+  RETRY(fd, new_socket(domain_of(family), type_of(packets)));
+  if (fd < 0) {
+    return fd;
+  }
+  *ret = (go_io_){.fd = fd, .family = (uint8_t)family, .packets = packets};
+  ret->tcp = !packets && family != GO_ADDR_UNIX;
+  return 0;
+}
+
+static NOINLINE int sys_bind(int fd, const struct sockaddr_storage *s, socklen_t len) {
+  return bind(fd, (const struct sockaddr *)s, len) == 0 ? 0 : -errno;
+}
+
+static NOINLINE int sys_listen(int fd, int backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }
+
+static int bind_to(go_io_ *io, const go_addr *a) {
+  struct sockaddr_storage s;
+  socklen_t len = go_ready_to_sys_(io->family, a, &s);
+  return len == 0 ? GO_EINVAL : sys_bind((int)io->fd, &s, len);
+}
+
+int go_io_bind_(go_io_ *io, const go_addr *a) {
+  int r = a != NULL ? bind_to(io, a) : 0;
+  return r != 0 ? r : go_pd_open_(io->fd, &io->pd);
+}
+
+/* Registered only now: a socket that does not listen counts as hung up. */
+int go_io_listen_(go_io_ *io, const go_addr *a, int backlog) {
+  int r = bind_to(io, a);
+  if (r == 0) {
+    r = sys_listen((int)io->fd, backlog > 0 ? backlog : INT_MAX);
+  }
+  return r != 0 ? r : go_pd_open_(io->fd, &io->pd);
+}
+
+static NOINLINE int sys_connect(int fd, const struct sockaddr_storage *s, socklen_t len) {
+  return connect(fd, (const struct sockaddr *)s, len) == 0 ? 0 : -errno;
+}
+
+/* 0: connected; -EINPROGRESS: not yet. */
+static NOINLINE int sys_connected(int fd) {
+  int err = 0;
+  socklen_t len = sizeof err;
+  struct sockaddr_storage peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0) {
+    return -errno;
+  }
+  if (err == EALREADY || err == EINTR || err == EINPROGRESS) {
+    return -EINPROGRESS;
+  }
+  if (err != 0 && err != EISCONN) {
+    return -err;
+  }
+  len = sizeof peer; /* the event may have been about something else */
+  return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 ? 0 : -EINPROGRESS;
+}
+
+/* Registered after connect was called: a socket that is not even trying counts as hung up. */
+int go_io_connect_(go_ctx *ctx, go_io_ *io, const go_addr *a, int64_t until) {
+  struct sockaddr_storage s;
+  socklen_t len = go_ready_to_sys_(io->family, a, &s);
+  int r = len == 0 ? GO_EINVAL : sys_connect((int)io->fd, &s, len);
+  if (r != 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != -EISCONN) {
+    return r;
+  }
+  bool done = r == 0 || r == -EISCONN;
+  r = go_pd_open_(io->fd, &io->pd);
+  while (r == 0 && !done) { /* no begin: nothing is tried before the first wait */
+    r = go_pd_wait_until_(ctx, io->pd, GO_PD_WRITE_, GO_PD_CONNECTS_, until);
+    if (r == 0) {
+      r = sys_connected((int)io->fd);
+      done = r == 0;
+      r = r == -EINPROGRESS ? 0 : r;
+    }
+  }
+  return r == GO_EAGAIN ? GO_ETIMEDOUT : r;
+}
+
+static NOINLINE int sys_accept(int fd, go_addr *ret_remote) {
+  struct sockaddr_storage s;
+  socklen_t len = sizeof s;
+  int r;
+  RETRY(r, next_connection(fd, &s, &len));
+  if (r >= 0) {
+    go_ready_from_sys_(&s, len, ret_remote);
+  }
+  return r;
+}
+
+/* Errors of the connection that was first in the queue, and is gone: accept(2). */
+static bool is_lost(int r) {
+  switch (r) {
+    case -ECONNABORTED:
+    case -EPROTO:
+    case -ENETDOWN:
+    case -ENOPROTOOPT:
+    case -EHOSTDOWN:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+#if defined(ENONET)
+    case -ENONET:
+#endif
+      return true;
+    default: return false;
+  }
+}
+
+static NOINLINE void sys_close(int fd) { (void)close(fd); } /* not again after EINTR: it is closed */
+
+int go_io_accept_(go_ctx *ctx, go_io_ *io, go_io_ *ret, go_addr *ret_remote) {
+  for (;;) {
+    int r = go_pd_begin_(io->pd, GO_PD_READ_);
+    if (r != 0) {
+      return r;
+    }
+    r = sys_accept((int)io->fd, ret_remote);
+    if (r >= 0) {
+      *ret = (go_io_){.fd = r, .family = io->family, .tcp = io->tcp, .handed = io->handed};
+      r = go_pd_open_(ret->fd, &ret->pd);
+      if (r != 0) {
+        sys_close((int)ret->fd);
+      }
+      return r;
+    }
+    if (is_lost(r)) {
+      continue;
+    }
+    if (r != -EAGAIN) {
+      return r;
+    }
+    r = go_pd_wait_(ctx, io->pd, GO_PD_READ_, GO_PD_ACCEPTS_);
+    if (r != 0) {
+      return r;
+    }
+  }
+}
+
+int go_io_pause_(go_ctx *ctx, go_io_ *io, int64_t until) {
+  int r = go_pd_wait_until_(ctx, io->pd, GO_PD_READ_, GO_PD_ACCEPTS_, until);
+  return r == GO_EAGAIN ? 0 : r;
+}
+
+static NOINLINE int sys_dup(int fd) {
+  int r;
+  RETRY(r, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  return r;
+}
+
+int go_io_dup_(const go_io_ *io, go_io_ *ret) {
+  int fd = sys_dup((int)io->fd);
+  if (fd < 0) {
+    return fd;
+  }
+  go_io_ d = *io;
+  d.fd = fd;
+  d.pd = NULL;
+  d.drained = false;
+  int r = go_pd_open_(fd, &d.pd);
+  if (r != 0) {
+    sys_close(fd);
+    return r;
+  }
+  *ret = d;
+  return 0;
+}
+
+void go_io_close_(go_io_ *io) {
+  if (io->pd != NULL) {
+    go_pd_close_(io->pd, io->fd); /* before: the number may be another's right after */
+    io->pd = NULL;
+  }
+  sys_close((int)io->fd);
+  io->fd = -1;
+}
+
+/* ---- reading ---- */
+
+static NOINLINE ptrdiff_t sys_recv(int fd, void *buf, size_t n) {
+  ptrdiff_t r;
+  RETRY(r, recv(fd, buf, n < CHUNK ? n : CHUNK, 0));
+  return r;
+}
+
+static NOINLINE ptrdiff_t sys_readv(int fd, const go_iovec *v, int n) {
+  ptrdiff_t r;
+  RETRY(r, readv(fd, (const struct iovec *)(const void *)v, n));
+  return r;
+}
+
+/* Before a try: whether to wait instead. */
+static inline bool skips_try(go_io_ *io) {
+  bool is = io->drained;
+  io->drained = false;
+  return is;
+}
+
+/* A read asked for n bytes and got r > 0. */
+static inline void note_drained(go_io_ *io, ptrdiff_t r, size_t n) {
+  io->drained = io->tcp && (size_t)r < n && r > 0 && go_ld_rlx(&io->handed) == 0 && !go_pd_more_(io->pd);
+}
+
+static int wait_readable(go_ctx *ctx, go_io_ *io) { return go_pd_wait_(ctx, io->pd, GO_PD_READ_, GO_PD_READS_); }
+
+ptrdiff_t go_io_read_(go_ctx *ctx, go_io_ *io, void *buf, size_t n) {
+  bool wait = skips_try(io);
+  for (;;) {
+    ptrdiff_t r = wait ? wait_readable(ctx, io) : 0;
+    if (r != 0) {
+      io->drained = true; /* nothing has come, or it is told to the next wait */
+      return r;
+    }
+    r = go_pd_begin_(io->pd, GO_PD_READ_);
+    if (r != 0) {
+      return r;
+    }
+    r = sys_recv((int)io->fd, buf, n);
+    if (r != -EAGAIN) {
+      note_drained(io, r, n < CHUNK ? n : CHUNK);
+      return r;
+    }
+    wait = true;
+  }
+}
+
+static size_t size_of(const go_iovec *v, int n) {
+  size_t size = 0;
+  for (int i = 0; i < n; i++) {
+    size += v[i].len;
+  }
+  return size;
+}
+
+ptrdiff_t go_io_readv_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
+  bool wait = skips_try(io);
+  for (;;) {
+    ptrdiff_t r = wait ? wait_readable(ctx, io) : 0;
+    if (r != 0) {
+      io->drained = true; /* nothing has come, or it is told to the next wait */
+      return r;
+    }
+    r = go_pd_begin_(io->pd, GO_PD_READ_);
+    if (r != 0) {
+      return r;
+    }
+    r = sys_readv((int)io->fd, v, n);
+    if (r != -EAGAIN) {
+      note_drained(io, r, size_of(v, n) < CHUNK ? size_of(v, n) : CHUNK);
+      return r;
+    }
+    wait = true;
+  }
+}
+
+static NOINLINE ptrdiff_t sys_recvfrom(int fd, void *buf, size_t n, go_addr *ret_from, bool *ret_truncated) {
+  struct sockaddr_storage s;
+  struct iovec v = {buf, n};
+  struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
+  if (ret_from != NULL) {
+    msg.msg_name = &s;
+    msg.msg_namelen = sizeof s;
+  }
+  ptrdiff_t r;
+  RETRY(r, recvmsg(fd, &msg, 0));
+  if (r >= 0) {
+    *ret_truncated = (msg.msg_flags & MSG_TRUNC) != 0;
+    if (ret_from != NULL) {
+      go_ready_from_sys_(&s, msg.msg_namelen, ret_from);
+    }
+  }
+  return r;
+}
+
+ptrdiff_t go_io_recvfrom_(go_ctx *ctx, go_io_ *io, void *buf, size_t n, go_addr *ret_from, bool *ret_truncated) {
+  for (;;) {
+    ptrdiff_t r = go_pd_begin_(io->pd, GO_PD_READ_);
+    if (r == 0) {
+      r = sys_recvfrom((int)io->fd, buf, n, ret_from, ret_truncated);
+      if (r != -EAGAIN) {
+        return r;
+      }
+      r = wait_readable(ctx, io);
+    }
+    if (r != 0) {
+      return r;
+    }
+  }
+}
+
+/* ---- writing ---- */
+
+static NOINLINE ptrdiff_t sys_send(int fd, const void *buf, size_t n) {
+  ptrdiff_t r;
+  RETRY(r, send(fd, buf, n < CHUNK ? n : CHUNK, SEND_FLAGS));
+  return r;
+}
+
+static NOINLINE ptrdiff_t sys_sendmsg(int fd, const go_iovec *v, int n, const struct sockaddr_storage *to, socklen_t len) {
+  struct msghdr msg = {.msg_iov = (struct iovec *)(void *)(uintptr_t)v};
+  msg.msg_iovlen = (__typeof__(msg.msg_iovlen))n; /* of various types */
+  if (to != NULL) {
+    msg.msg_name = (void *)(uintptr_t)to;
+    msg.msg_namelen = len;
+  }
+  ptrdiff_t r;
+  RETRY(r, sendmsg(fd, &msg, SEND_FLAGS));
+  return r;
+}
+
+static int wait_writable(go_ctx *ctx, go_io_ *io) { return go_pd_wait_(ctx, io->pd, GO_PD_WRITE_, GO_PD_WRITES_); }
+
+ptrdiff_t go_io_write_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n) {
+  for (;;) {
+    ptrdiff_t r = go_pd_begin_(io->pd, GO_PD_WRITE_);
+    if (r == 0) {
+      r = sys_send((int)io->fd, buf, n);
+      if (r != -EAGAIN) {
+        return r;
+      }
+      r = wait_writable(ctx, io);
+    }
+    if (r != 0) {
+      return r;
+    }
+  }
+}
+
+static ptrdiff_t send_all_of(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n, const struct sockaddr_storage *to,
+                             socklen_t len) {
+  for (;;) {
+    ptrdiff_t r = go_pd_begin_(io->pd, GO_PD_WRITE_);
+    if (r == 0) {
+      r = sys_sendmsg((int)io->fd, v, n, to, len);
+      if (r != -EAGAIN) {
+        return r;
+      }
+      r = wait_writable(ctx, io);
+    }
+    if (r != 0) {
+      return r;
+    }
+  }
+}
+
+ptrdiff_t go_io_writev_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
+  return send_all_of(ctx, io, v, n, NULL, 0);
+}
+
+ptrdiff_t go_io_sendto_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n, const go_addr *to) {
+  struct sockaddr_storage s;
+  socklen_t len = to != NULL ? go_ready_to_sys_(io->family, to, &s) : 0;
+  if (to != NULL && len == 0) {
+    return GO_EINVAL;
+  }
+  go_iovec v = {(void *)(uintptr_t)buf, n};
+  return send_all_of(ctx, io, &v, 1, to != NULL ? &s : NULL, len);
+}
+
+NOINLINE int go_io_shutdown_(go_io_ *io, int how) {
+  static const int hows[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
+  return shutdown((int)io->fd, hows[how]) == 0 ? 0 : -errno;
+}
+
+/* ---- asking and setting ---- */
+
+NOINLINE int go_io_name_(const go_io_ *io, bool peer, go_addr *ret) {
+  struct sockaddr_storage s;
+  socklen_t len = sizeof s;
+  int r = peer ? getpeername((int)io->fd, (struct sockaddr *)&s, &len)
+               : getsockname((int)io->fd, (struct sockaddr *)&s, &len);
+  if (r != 0) {
+    return -errno;
+  }
+  go_ready_from_sys_(&s, len, ret);
+  return 0;
+}
+
+static int set(const go_io_ *io, int level, int name, int value) {
+  return setsockopt((int)io->fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+#if defined(TCP_KEEPIDLE)
+#define KEEP_IDLE TCP_KEEPIDLE
+#else
+#define KEEP_IDLE TCP_KEEPALIVE /* macOS */
+#endif
+#define KEEP_PROBES 9
+
+static int set_keepalive(const go_io_ *io, int seconds) {
+  int r = set(io, SOL_SOCKET, SO_KEEPALIVE, seconds > 0);
+  if (r == 0 && seconds > 0) {
+    r = set(io, IPPROTO_TCP, KEEP_IDLE, seconds);
+    r = r != 0 ? r : set(io, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
+    r = r != 0 ? r : set(io, IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES);
+  }
+  return r;
+}
+
+static int set_linger(const go_io_ *io, int seconds) {
+  struct linger l = {.l_onoff = seconds >= 0, .l_linger = seconds >= 0 ? seconds : 0};
+  return setsockopt((int)io->fd, SOL_SOCKET, SO_LINGER, &l, sizeof l) == 0 ? 0 : -errno;
+}
+
+NOINLINE int go_io_set_(go_io_ *io, enum go_io_opt_ opt, int value) {
+  switch (opt) {
+    case GO_IO_NODELAY_: return set(io, IPPROTO_TCP, TCP_NODELAY, value);
+    case GO_IO_KEEPALIVE_: return set_keepalive(io, value);
+    case GO_IO_LINGER_: return set_linger(io, value);
+    case GO_IO_RCVBUF_: return set(io, SOL_SOCKET, SO_RCVBUF, value);
+    case GO_IO_SNDBUF_: return set(io, SOL_SOCKET, SO_SNDBUF, value);
+    case GO_IO_REUSEADDR_: return set(io, SOL_SOCKET, SO_REUSEADDR, value);
+    case GO_IO_REUSEPORT_: return set(io, SOL_SOCKET, SO_REUSEPORT, value);
+    case GO_IO_V6ONLY_: return set(io, IPPROTO_IPV6, IPV6_V6ONLY, value);
+    case GO_IO_BROADCAST_: return set(io, SOL_SOCKET, SO_BROADCAST, value);
+  }
+  return GO_EINVAL;
+}
