@@ -213,10 +213,10 @@ class Rng {
   uint64_t s_;
 };
 
-// When a stress test shall end: $GOLIB_STRESS_SECONDS from now, 2 if unset.
+// When a stress test shall end: $GOLIB_STRESS_SECONDS from now, 1 if unset.
 inline go_nsec StressEnd() {
   const char *s = std::getenv("GOLIB_STRESS_SECONDS");
-  double seconds = s != nullptr ? std::atof(s) : 2.0;
+  double seconds = s != nullptr ? std::atof(s) : 1.0;
   return go_now() + static_cast<go_nsec>(seconds * static_cast<double>(GO_SEC));
 }
 
