@@ -21,6 +21,8 @@ static const bench benches[] = {
     {"idle", 1000000, 0, bench_idle},
     {"sleep", 200000, 0, bench_sleep},
     {"timerchurn", 5000000, 0, bench_timerchurn},
+    {"echo", 1000000, 64, bench_echo},
+    {"echo1k", 1000000, 1000, bench_echo},
 };
 
 static void set_procs(int procs) { go_procs(procs); }

@@ -19,6 +19,8 @@ bench_fn bench_mutex;
 bench_fn bench_idle;
 /* timers.c */
 bench_fn bench_sleep, bench_timerchurn;
+/* net.c */
+bench_fn bench_echo;
 
 /* For GO and GO_WG, whose value may not be ignored. */
 static inline void bench_started(int err) { bench_check(err == 0, "could not start a goroutine"); }

@@ -108,7 +108,7 @@ void go_blocking(void (*fn)(void *), void *arg) {
   go_out(m);
   go_defer_rec_ d = {NULL, leave, &begun};
   go_defer_push_(&d);
-  fn(arg);
+  go_call_(fn, arg);
   if (!go_forked_()) { /* a child may go on to _exit */
     go_defer_run_(&d);
   }

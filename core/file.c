@@ -27,8 +27,8 @@ static int64_t go_there(go_ctx *ctx, void (*fn)(void *), op *o) {
 /* ---- opening and closing ---- */
 
 static bool make_sense(int flags) {
-  const int all = GO_FILE_READ | GO_FILE_WRITE | GO_FILE_APPEND | GO_FILE_CREATE | GO_FILE_EXCLUSIVE |
-                  GO_FILE_TRUNCATE;
+  const int all = GO_FILE_READ | GO_FILE_WRITE | GO_FILE_APPEND | GO_FILE_CREATE |
+                  GO_FILE_EXCLUSIVE | GO_FILE_TRUNCATE;
   const int need_write = GO_FILE_APPEND | GO_FILE_TRUNCATE | GO_FILE_CREATE;
   return !(flags & ~all) && (flags & (GO_FILE_READ | GO_FILE_WRITE)) != 0 &&
          (!(flags & need_write) || (flags & GO_FILE_WRITE) != 0) &&
@@ -111,7 +111,8 @@ static void do_write(void *arg) {
 }
 
 static ptrdiff_t write_at(go_ctx *ctx, intptr_t file, const void *data, size_t n, int64_t at) {
-  if ((data == NULL && n != 0) || n > PTRDIFF_MAX || (at > 0 && (uint64_t)n > (uint64_t)(INT64_MAX - at))) {
+  if ((data == NULL && n != 0) || n > PTRDIFF_MAX ||
+      (at > 0 && (uint64_t)n > (uint64_t)(INT64_MAX - at))) {
     return GO_EINVAL;
   }
   op o = {.file = file, .data = data, .n = n, .at = at};

@@ -56,7 +56,7 @@ typedef struct pd_full {
   uint32_t gen;      /* under pd.lock */
   uint32_t life;     /* of the scheduler: see go_pd_fini_; by the owner of pd */
   struct pd_full *link; /* free; under free_lock */
-  side side[2];
+  side sides[2];
 } pd_full;
 
 static pd_full *full(go_pd_ *pd) { return (pd_full *)(void *)pd; }
@@ -104,7 +104,7 @@ static go_g_ *take_ready(go_pd_ *pd, int dir) {
 /* Lock held, somebody waits. Sees to it that it is woken at the deadline: true, if go_tm_wake_ is to be called
  * after unlocking. */
 static bool arm(go_m_ *m, go_pd_ *pd, int dir) {
-  side *s = &full(pd)->side[dir];
+  side *s = &full(pd)->sides[dir];
   int64_t deadline = (int64_t)go_ld_rlx(&pd->deadline[dir]);
   if (deadline == 0 || s->armed <= deadline) {
     return false;
@@ -231,7 +231,7 @@ static void ready(go_m_ *m, go_g_ *g) {
 static void expire(go_m_ *m, void *arg, uint32_t seq) {
   side *s = (side *)arg;
   go_pd_ *pd = &s->of->pd;
-  int dir = s == &s->of->side[GO_PD_WRITE_];
+  int dir = s == &s->of->sides[GO_PD_WRITE_];
   bool first = false;
   go_g_ *g = NULL;
   (void)seq;
@@ -297,6 +297,66 @@ void go_pd_evict_(go_pd_ *pd) {
   ready(m, w);
 }
 
+/* An event of the registration with that generation. */
+static void event(pd_full *f, uint32_t gen, uint32_t events) {
+  go_g_ *r = NULL, *w = NULL;
+  go_lock_(&f->pd.lock);
+  if (GO_PD_BUG_ == 4 || f->gen == gen) {
+    if (events & (GO_POLL_ERR_ | GO_POLL_HUP_ | GO_POLL_PRI_)) {
+      go_st_rel(&f->pd.more, 1u); /* pairs with go_pd_more_ */
+    }
+    if (events & GO_POLL_IN_) {
+      r = take_ready(&f->pd, GO_PD_READ_);
+    }
+    if (events & GO_POLL_OUT_) {
+      w = take_ready(&f->pd, GO_PD_WRITE_);
+    }
+  }
+  go_unlock_(&f->pd.lock);
+  go_polled_(r);
+  go_polled_(w);
+}
+
+/* ---- lives ---- */
+
+/* What an earlier user's timer, or a stale event, may look at meanwhile stays under lock. Returns the key. */
+static uint64_t reset(pd_full *f) {
+  go_lock_(&f->pd.lock);
+  go_st_rlx(&f->pd.closing, 0u);
+  go_st_rlx(&f->pd.more, 0u);
+  go_st_rlx(&f->pd.any, 0u);
+  for (int dir = 0; dir < 2; dir++) {
+    side *s = &f->sides[dir];
+    go_st_rlx(&f->pd.wait[dir], NULL);
+    go_st_rlx(&f->pd.deadline[dir], (uint64_t)0);
+    if (s->of == NULL) { /* the first user */
+      s->of = f;
+      s->tm.fn = expire;
+      s->tm.arg = s;
+    }
+    s->armed = INT64_MAX;
+  }
+  uint64_t key = ((uint64_t)f->gen << 32) | f->index;
+  go_unlock_(&f->pd.lock);
+  return key;
+}
+
+/* The next generation: never the one of all ones, which with the last number would be the poller's own key. */
+static void end_generation(pd_full *f) {
+  go_lock_(&f->pd.lock);
+  f->gen = f->gen + 1 == UINT32_MAX ? 0 : f->gen + 1;
+  for (int dir = 0; dir < 2; dir++) {
+    go_st_rlx(&f->pd.deadline[dir], (uint64_t)0);
+    go_st_rlx(&f->pd.wait[dir], NULL);
+  }
+  go_unlock_(&f->pd.lock);
+  for (int dir = 0; dir < 2; dir++) {
+    (void)go_tm_del_(&f->sides[dir].tm);
+  }
+}
+
+#if !defined(GO_RELACY) /* the model has its own */
+
 /* ---- slabs: number k has FIRST << k pds, so that a number tells where ---- */
 
 #define FIRST 64u
@@ -349,42 +409,6 @@ static void put_pd(pd_full *f) {
   f->link = free_pds;
   free_pds = f;
   go_unlock_(&free_lock);
-}
-
-/* What an earlier user's timer, or a stale event, may look at meanwhile stays under lock. Returns the key. */
-static uint64_t reset(pd_full *f) {
-  go_lock_(&f->pd.lock);
-  go_st_rlx(&f->pd.closing, 0u);
-  go_st_rlx(&f->pd.more, 0u);
-  go_st_rlx(&f->pd.any, 0u);
-  for (int dir = 0; dir < 2; dir++) {
-    side *s = &f->side[dir];
-    go_st_rlx(&f->pd.wait[dir], NULL);
-    go_st_rlx(&f->pd.deadline[dir], (uint64_t)0);
-    if (s->of == NULL) { /* the first user */
-      s->of = f;
-      s->tm.fn = expire;
-      s->tm.arg = s;
-    }
-    s->armed = INT64_MAX;
-  }
-  uint64_t key = ((uint64_t)f->gen << 32) | f->index;
-  go_unlock_(&f->pd.lock);
-  return key;
-}
-
-/* The next generation: never the one of all ones, which with the last number would be the poller's own key. */
-static void end_generation(pd_full *f) {
-  go_lock_(&f->pd.lock);
-  f->gen = f->gen + 1 == UINT32_MAX ? 0 : f->gen + 1;
-  for (int dir = 0; dir < 2; dir++) {
-    go_st_rlx(&f->pd.deadline[dir], (uint64_t)0);
-    go_st_rlx(&f->pd.wait[dir], NULL);
-  }
-  go_unlock_(&f->pd.lock);
-  for (int dir = 0; dir < 2; dir++) {
-    (void)go_tm_del_(&f->side[dir].tm);
-  }
 }
 
 int go_pd_open_(intptr_t fd, go_pd_ **ret) {
@@ -469,29 +493,13 @@ void go_pd_fini_(void) {
   }
 }
 
-/* ---- events ---- */
-
 void go_poll_event_(uint64_t key, uint32_t events, int64_t result) {
   (void)result;
   pd_full *f = at((uint32_t)key);
-  go_g_ *r = NULL, *w = NULL;
-  if (f == NULL) {
-    return;
+  if (f != NULL) {
+    go_polled_begin_();
+    event(f, (uint32_t)(key >> 32), events);
   }
-  go_polled_begin_();
-  go_lock_(&f->pd.lock);
-  if (GO_PD_BUG_ == 4 || f->gen == (uint32_t)(key >> 32)) {
-    if (events & (GO_POLL_ERR_ | GO_POLL_HUP_ | GO_POLL_PRI_)) {
-      go_st_rel(&f->pd.more, 1u); /* pairs with go_pd_more_ */
-    }
-    if ((events & GO_POLL_IN_) || ((events & GO_POLL_OUT_) && go_ld_rlx(&f->pd.any) != 0)) {
-      r = take_ready(&f->pd, GO_PD_READ_);
-    }
-    if (events & GO_POLL_OUT_) {
-      w = take_ready(&f->pd, GO_PD_WRITE_);
-    }
-  }
-  go_unlock_(&f->pd.lock);
-  go_polled_(r);
-  go_polled_(w);
 }
+
+#endif

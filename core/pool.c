@@ -112,8 +112,7 @@ static void worker_main(void *arg) {
   go_pool_ *p = w->pool;
   go_os_thread_name_(p->name);
   go_lock_(&p->lock);
-  while (run_one(p) || (!p->quit && wait_idle(w))) {
-  }
+  while (run_one(p) || (!p->quit && wait_idle(w))) {}
   p->nthreads--;
   go_pool_worker_ *before = p->ended;
   p->ended = w;

@@ -3,8 +3,9 @@
  * A pool is a first-in-first-out list of jobs and up to `max` threads, which are made when a job finds none idle, and
  * end when they have been idle for some seconds. All-zero with name and max is a pool without threads.
  *
- * Invariants, under lock: if a job is queued, no thread is idle, and there is one that will look at the queue (or that is
- * being started; when none can be, every queued job fails). A job is queued, or its run is called, or its fail, or
+ * Invariants, under lock: for each queued job there is a thread that was woken or is being started for it, or all that there
+ * may be are busy, and look at the queue before they become idle; when none can be started and there is none, every
+ * queued job fails. A job is queued, or its run is called, or its fail, or
  * it was taken back: whoever makes it so, by taking it out of the queue, is the only one.
  * No other lock is taken under the pool's.
  */
@@ -17,8 +18,9 @@ typedef struct go_job_ {
   struct go_job_ *next, *prev; /* queued: under lock */
   bool queued;                 /* under lock */
   /* One of them is called, with no lock held; afterwards the pool does not touch the job. */
-  void (*run)(struct go_job_ *);           /* on a thread of the pool */
-  void (*fail)(struct go_job_ *, int err); /* there is no thread for it; on any thread, may not suspend */
+  void (*run)(struct go_job_ *); /* on a thread of the pool */
+  void (*fail)(struct go_job_ *,
+               int err); /* there is no thread for it; on any thread, may not suspend */
 } go_job_;
 
 typedef struct go_pool_worker_ go_pool_worker_;

@@ -93,7 +93,8 @@ static inline go_m_ *switch_stacks(go_m_ *m, go_g_ *from, go_g_ *to, bool dying)
 /* C++ keeps the exceptions that a thread handles in thread-local memory. It is empty at every switch: a
  * goroutine that has some takes them along on its stack. */
 static inline bool has_exceptions(const go_m_ *m) {
-  return GO_UNLIKELY_(m->cxx != NULL) && GO_UNLIKELY_(m->cxx->caught != NULL || m->cxx->uncaught != 0);
+  return GO_UNLIKELY_(m->cxx != NULL) &&
+         GO_UNLIKELY_(m->cxx->caught != NULL || m->cxx->uncaught != 0);
 }
 
 static __attribute__((noinline)) go_m_ *switch_with_exceptions(go_m_ *m, go_g_ *from, go_g_ *to) {
@@ -135,7 +136,7 @@ static void run(go_m_ *m) {
   if (GO_UNLIKELY_(g->flags & GO_G_PINNED_)) {
     go_lock_thread();
   }
-  if (!go_call_root_(g)) {
+  if (GO_LIKELY_(go_ld_rlx(&go_cxx_registered_) == NULL) || !go_call_root_(g)) {
     g->fn(g->arg);
   }
   go_end_(go_enter_()); /* in a forked child there is nothing to come back to */

@@ -20,7 +20,8 @@
 #include "net/conn.h"
 
 #define FALLBACK_DELAY (300 * GO_MS)
-#define SANE_MINIMUM (2 * GO_SEC) /* what one of several addresses gets at least, if there is as much */
+#define SANE_MINIMUM \
+  (2 * GO_SEC) /* what one of several addresses gets at least, if there is as much */
 
 /* ---- one after the other ---- */
 
@@ -129,7 +130,9 @@ static int dial_parallel(go_ctx *ctx, const targets *first, const targets *secon
 
 /* ---- addresses ---- */
 
-static bool is_of(const go_addr *a, const go_addr *b, bool same) { return (a->family == b->family) == same; }
+static bool is_of(const go_addr *a, const go_addr *b, bool same) {
+  return (a->family == b->family) == same;
+}
 
 /* Those of at[] that have the first one's family, or have not; into to[]. */
 static targets pick(const go_addr *at, size_t n, bool same, const go_addr **to) {

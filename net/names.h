@@ -5,7 +5,8 @@
 #include <golib/net.h>
 
 /* As go_os_resolve_, which it stands for; NULL: that one. For tests, which have names of their own. */
-typedef int (*go_resolver_)(const char *host, void (*each)(void *, int, const uint8_t *, uint32_t), void *arg);
+typedef int (*go_resolver_)(const char *host, void (*each)(void *, int, const uint8_t *, uint32_t),
+                            void *arg);
 void go_resolver_set_(go_resolver_ r);
 
 #endif /* GOLIB_NET_NAMES_H_ */

@@ -26,9 +26,9 @@
 static go_pool_ pool = {.name = "golib-names", .max = THREADS};
 
 typedef struct lookup {
-  go_job_ job;          /* first */
-  struct lookup *next;  /* in its bucket */
-  void *head, *tail;    /* who waits: go_sync_wait_ */
+  go_job_ job;         /* first */
+  struct lookup *next; /* in its bucket */
+  void *head, *tail;   /* who waits: go_sync_wait_ */
   uint32_t refs;
   int err;
   go_addr *at; /* the answer */
@@ -93,8 +93,8 @@ static void unref(lookup *l) {
   }
 }
 
-/* It has its answer. */
-static void finish(lookup *l, int err) {
+/* It has its answer; the job's ref is still to be dropped. */
+static void answer(lookup *l, int err) {
   go_sync_woken_ woken = {NULL, NULL};
   l->err = err;
   go_lock_(&lock);
@@ -104,6 +104,10 @@ static void finish(lookup *l, int err) {
   }
   go_unlock_(&lock);
   go_sync_ready_all_(go_m_get_(), &woken);
+}
+
+static void finish(lookup *l, int err) {
+  answer(l, err);
   unref(l);
 }
 
@@ -225,7 +229,10 @@ static int look_up(go_ctx *ctx, const char *host, go_addrs **ret) {
   if (l != fresh) {
     free(fresh);
   } else if ((r = go_pool_put_(&pool, &l->job)) != 0) {
-    finish(l, r); /* wakes us, too */
+    answer(l, r); /* for us, too */
+    go_lock_(&lock);
+    l->refs--; /* ours is left */
+    go_unlock_(&lock);
   }
   if (!go_sync_park_(m, ctx, &w)) {
     abandon(l, &w);

@@ -61,26 +61,24 @@ TEST(BlockCrash, BeginTwice) {
 }
 
 TEST(BlockCrash, FunctionThatBeginsAndDoesNotEnd) {
-  ExpectFatal(
-      RunChild([] {
-        return RunMain([](int, char **) {
-          go_blocking([](void *) { go_blocking_begin(); }, nullptr);
-          return 0;
-        });
-      }),
-      "go_blocking: go_blocking_begin without go_blocking_end in the function");
+  ExpectFatal(RunChild([] {
+                return RunMain([](int, char **) {
+                  go_blocking([](void *) { go_blocking_begin(); }, nullptr);
+                  return 0;
+                });
+              }),
+              "go_blocking: go_blocking_begin without go_blocking_end in the function");
 }
 
 TEST(BlockCrash, FunctionThatEndsWhatItDidNotBegin) {
-  ExpectFatal(
-      RunChild([] {
-        return RunMain([](int, char **) {
-          go_blocking_begin();
-          go_blocking([](void *) { go_blocking_end(); }, nullptr);
-          return 0;
-        });
-      }),
-      "go_blocking: go_blocking_end without go_blocking_begin in the function");
+  ExpectFatal(RunChild([] {
+                return RunMain([](int, char **) {
+                  go_blocking_begin();
+                  go_blocking([](void *) { go_blocking_end(); }, nullptr);
+                  return 0;
+                });
+              }),
+              "go_blocking: go_blocking_end without go_blocking_begin in the function");
 }
 
 TEST(BlockCrash, GoroutineThatEndsInBetween) {

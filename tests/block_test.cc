@@ -314,9 +314,7 @@ TEST(BlockNested, AnyDepth) {
 TEST(BlockNested, TryInside) {
   RunGo([] {
     go_blocking_begin();
-    EXPECT_EQ(Catch([] {
-                go_blocking([](void *) { go_panic("in the inner one"); }, nullptr);
-              }).rc,
+    EXPECT_EQ(Catch([] { go_blocking([](void *) { go_panic("in the inner one"); }, nullptr); }).rc,
               GO_EPANIC);
     EXPECT_EQ(go_sleep(nullptr, GO_US), 0);
     go_blocking_end();

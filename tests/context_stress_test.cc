@@ -152,9 +152,13 @@ TEST(ContextStress, MadeCancelledWaitedDropped) {
     Shared shared(24);
     go_wg wg{};
     for (uint64_t i = 0; i < 16; i++) SPAWN_WG(&wg, [&, i] { Work(i, &shared, end); });
-    std::thread t([&] { Work(100, &shared, end); });
+    go_wg_add(&wg, 1);
+    std::thread t([&] {
+      Work(100, &shared, end);
+      go_wg_done(&wg);
+    });
     go_wg_wait(&wg);
-    t.join();
+    t.join();  // only now: its deadlines need a P, which join would keep
   });
   Until([] { return counts->made == counts->destroyed; });
   Until([] { return counts->registered == counts->started + counts->stopped; });

@@ -552,6 +552,34 @@ TEST_F(CppException, OutOfOnce) {
   });
 }
 
+TEST_F(CppException, OutOfBlockingAndOffload) {
+  go::run([] {
+    EXPECT_EQ(go::blocking([] { return 4; }), 4);
+    EXPECT_EQ(*go::offload([] { return std::make_unique<int>(5); }), 5);
+    EXPECT_THROW(go::blocking([] { throw Error(1); }), Error);
+    EXPECT_THROW(go::offload([] { throw Error(2); }), Error);
+    EXPECT_THROW(go::blocking([] { go_panic("b"); }), go::panic_error);
+    EXPECT_THROW(go::offload([] { go_panic("o"); }), go::panic_error);
+    EXPECT_THROW(go_blocking([](void *) { throw Error(3); }, nullptr), go::panic_error);
+    int rc = 0;
+    EXPECT_THROW(rc = go_offload(
+                     nullptr, [](void *) { throw Error(4); }, nullptr),
+                 go::panic_error);
+    EXPECT_EQ(rc, 0) << "it did not return";
+    auto ctx = go::with_cancel({});
+    ctx.cancel();
+    EXPECT_THROW(go::offload(ctx, [] { ADD_FAILURE(); }), go::error);
+    go::wait_group wg;
+    wg.spawn([] {
+      Alive a;
+      go::blocking([] { go::exit(); });
+      ADD_FAILURE();
+    });
+    wg.wait();
+    go::yield();  // the P is back
+  });
+}
+
 TEST_F(CppException, InTimersAndWhenDone) {
   go::run([] {
     go::timer t(0s, [a = Alive()] { throw Error(1); });

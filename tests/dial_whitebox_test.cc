@@ -24,7 +24,8 @@ using namespace golib_test;
 namespace {
 
 // "1.2.3.4,::1,..." in that order.
-int ListResolver(const char *host, void (*each)(void *, int, const uint8_t *, uint32_t), void *arg) {
+int ListResolver(const char *host, void (*each)(void *, int, const uint8_t *, uint32_t),
+                 void *arg) {
   std::string rest = host;
   for (size_t at = 0; at != std::string::npos && at < rest.size();) {
     size_t end = rest.find(',', at);
@@ -132,7 +133,9 @@ struct Both {
     }
   }
   bool ok() const { return six && six->ok() && four && four->ok(); }
-  std::string At(const char *name) const { return std::string(name) + ":" + std::to_string(six->port()); }
+  std::string At(const char *name) const {
+    return std::string(name) + ":" + std::to_string(six->port());
+  }
 };
 
 #define NEED_BOTH(b) \
@@ -167,7 +170,8 @@ class Dialling : public testing::TestWithParam<bool> {
       const int fds = Descriptors();
       Until([] { return go_count() <= (GetParam() ? 1 : 0); });
       f();
-      Until([] { return go_count() == (GetParam() ? 1 : 0); });  // they are joined, and about to end
+      Until(
+          [] { return go_count() == (GetParam() ? 1 : 0); });  // they are joined, and about to end
       EXPECT_EQ(Descriptors(), fds);
     };
     if (GetParam()) {
@@ -339,8 +343,11 @@ TEST_P(Dialling, TimeIsShared) {
     go_ctx *ctx = go_ctx_with_timeout(nullptr, 20 * GO_SEC);
     // Each of the ten first would get two seconds, were it not for the second in the list.
     go_nsec start = go_now();
-    Dialled d = Dial(ctx, "127.0.0.1,127.0.0.9,127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.7,127.0.0.8,"
-                          "127.0.0.10:" + std::to_string(hole.port()));
+    Dialled d = Dial(
+        ctx,
+        "127.0.0.1,127.0.0.9,127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.7,127.0.0.8,"
+        "127.0.0.10:" +
+            std::to_string(hole.port()));
     EXPECT_EQ(d.rc, 0);
     EXPECT_EQ(d.peer, "127.0.0.9:" + std::to_string(hole.port()));
     EXPECT_GE(go_now() - start, 1900 * GO_MS);
@@ -351,7 +358,8 @@ TEST_P(Dialling, TimeIsShared) {
 
 // Go: TestCancelAfterDial. And with all that may happen at the same time.
 TEST_P(Dialling, Storm) {
-  Both ok(Port::kListens, Port::kListens), half(Port::kClosed, Port::kListens), hole(Port::kBlackhole, Port::kBlackhole);
+  Both ok(Port::kListens, Port::kListens), half(Port::kClosed, Port::kListens),
+      hole(Port::kBlackhole, Port::kBlackhole);
   NEED_BOTH(ok);
   NEED_BOTH(half);
   NEED_BOTH(hole);
@@ -369,7 +377,8 @@ TEST_P(Dialling, Storm) {
       SPAWN_WG(&wg, [&, i] {
         Rng rng(i);
         while (go_now() < end) {
-          go_ctx *ctx = go_ctx_with_timeout(nullptr, rng.Below(rng.Below(2) == 0 ? 400000 : 20000000));
+          go_ctx *ctx =
+              go_ctx_with_timeout(nullptr, rng.Below(rng.Below(2) == 0 ? 400000 : 20000000));
           Both *which[] = {&ok, &half, &hole};
           Both &b = *which[rng.Below(3)];
           int rc = Dial(ctx, b.At(rng.Below(2) == 0 ? k64 : "127.0.0.1,__1")).rc;

@@ -91,15 +91,18 @@ TEST_P(File, Flags) {
     EXPECT_EQ(go_file_open(nullptr, a.c_str(), GO_FILE_READ, 0, &f), -ENOENT);
     EXPECT_EQ(go_file_open(nullptr, "/proc/self/nowhere/x", kNew, 0600, &f), -ENOENT);
     EXPECT_EQ(go_file_open(nullptr, "/", GO_FILE_WRITE, 0, &f), -EISDIR);
-    for (int bad : {0, GO_FILE_APPEND | 0, GO_FILE_READ | GO_FILE_TRUNCATE, GO_FILE_READ | GO_FILE_APPEND,
-                    GO_FILE_READ | GO_FILE_CREATE, GO_FILE_WRITE | GO_FILE_EXCLUSIVE, 64 | GO_FILE_READ, -1}) {
+    for (int bad : {0, GO_FILE_APPEND | 0, GO_FILE_READ | GO_FILE_TRUNCATE,
+                    GO_FILE_READ | GO_FILE_APPEND, GO_FILE_READ | GO_FILE_CREATE,
+                    GO_FILE_WRITE | GO_FILE_EXCLUSIVE, 64 | GO_FILE_READ, -1}) {
       EXPECT_EQ(go_file_open(nullptr, a.c_str(), bad, 0600, &f), GO_EINVAL) << bad;
     }
     EXPECT_EQ(go_file_open(nullptr, nullptr, GO_FILE_READ, 0, &f), GO_EINVAL);
     EXPECT_EQ(go_file_open(nullptr, a.c_str(), GO_FILE_READ, 0, nullptr), GO_EINVAL);
     EXPECT_EQ(f, -5);
     mode_t mask = umask(0);
-    EXPECT_EQ(go_file_open(nullptr, a.c_str(), GO_FILE_WRITE | GO_FILE_CREATE | GO_FILE_EXCLUSIVE, 0640, &f), 0);
+    EXPECT_EQ(go_file_open(nullptr, a.c_str(), GO_FILE_WRITE | GO_FILE_CREATE | GO_FILE_EXCLUSIVE,
+                           0640, &f),
+              0);
     umask(mask);
     struct stat st;
     EXPECT_EQ(fstat(static_cast<int>(f), &st), 0);
@@ -123,8 +126,8 @@ TEST_P(File, Flags) {
 TEST_P(File, BadArguments) {
   On([&] {
     char c = 0;
-    for (intptr_t bad : {static_cast<intptr_t>(-1), static_cast<intptr_t>(INTPTR_MAX), static_cast<intptr_t>(INT_MIN),
-                         static_cast<intptr_t>(1000000)}) {
+    for (intptr_t bad : {static_cast<intptr_t>(-1), static_cast<intptr_t>(INTPTR_MAX),
+                         static_cast<intptr_t>(INT_MIN), static_cast<intptr_t>(1000000)}) {
       EXPECT_EQ(go_file_read(nullptr, bad, &c, 1), -EBADF);
       EXPECT_EQ(go_file_write(nullptr, bad, &c, 1), -EBADF);
       EXPECT_EQ(go_file_pread(nullptr, bad, &c, 1, 0), -EBADF);
@@ -169,7 +172,8 @@ TEST_P(File, NoSpace) {
 
 TEST_P(File, WholeFiles) {
   On([&] {
-    for (size_t n : {size_t{0}, size_t{1}, size_t{511}, size_t{512}, size_t{100000}, size_t{3 << 20}}) {
+    for (size_t n :
+         {size_t{0}, size_t{1}, size_t{511}, size_t{512}, size_t{100000}, size_t{3 << 20}}) {
       std::string s(n, 'a');
       for (size_t i = 0; i < n; i++) s[i] = static_cast<char>(i * 7 + i / 251);
       EXPECT_EQ(go_file_write_all(nullptr, Path("b").c_str(), s.data(), n, 0600), 0);
@@ -177,7 +181,7 @@ TEST_P(File, WholeFiles) {
     }
     void *p = nullptr;
     EXPECT_EQ(go_file_read_all(nullptr, "/proc/self/status", &p, nullptr), 0);  // its size is 0
-    EXPECT_NE(strstr(static_cast<char *>(p), "VmPTE"), nullptr);                // the 0 at the end is there
+    EXPECT_NE(strstr(static_cast<char *>(p), "VmPTE"), nullptr);  // the 0 at the end is there
     free(p);
   });
 }

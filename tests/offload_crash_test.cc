@@ -24,7 +24,10 @@ TEST(OffloadCrash, NoFunction) {
 
 TEST(OffloadCrash, ExitThere) {
   ChildResult r = RunChild([] {
-    return RunMain([](int, char **) { return go_offload(nullptr, [](void *) { go_exit(); }, nullptr); });
+    return RunMain([](int, char **) {
+      return go_offload(
+          nullptr, [](void *) { go_exit(); }, nullptr);
+    });
   });
   EXPECT_EQ(r.signal, SIGABRT) << r;
   EXPECT_TRUE(r.Said("go_exit on a plain thread")) << r;
@@ -58,7 +61,8 @@ TEST(OffloadCrash, NoThread) {
       NoMoreThreads();
       static bool ran;
       for (int i = 0; i < 3; i++) {
-        int rc = go_offload(nullptr, [](void *) { ran = true; }, nullptr);
+        int rc = go_offload(
+            nullptr, [](void *) { ran = true; }, nullptr);
         CHILD_CHECK(rc == GO_EAGAIN || rc == GO_ENOMEM);
       }
       CHILD_CHECK(!ran);
@@ -106,7 +110,8 @@ TEST(OffloadCrash, NoDeadlockMeanwhile) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       for (int i = 0; i < 3; i++) {
-        CHILD_CHECK(go_offload(nullptr, [](void *) { usleep(60000); }, nullptr) == 0);
+        CHILD_CHECK(go_offload(
+                        nullptr, [](void *) { usleep(60000); }, nullptr) == 0);
       }
       return 7;
     });
@@ -125,7 +130,8 @@ TEST(OffloadCrash, DeadlockAfterwards) {
           go_wg_add(&wg, 1);
           CHILD_CHECK(go_spawn(
                           [](void *) {
-                            CHILD_CHECK(go_offload(nullptr, [](void *) { usleep(2000); }, nullptr) == 0);
+                            CHILD_CHECK(go_offload(
+                                            nullptr, [](void *) { usleep(2000); }, nullptr) == 0);
                             go_wg_done(&wg);
                           },
                           nullptr) == 0);
@@ -143,7 +149,8 @@ TEST(OffloadCrash, DeadlockAfterwards) {
 TEST(OffloadCrash, DeadlockThere) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
-      return go_offload(nullptr, [](void *) { (void)go_chan_recv(go_chan_new(0, 0), nullptr); }, nullptr);
+      return go_offload(
+          nullptr, [](void *) { (void)go_chan_recv(go_chan_new(0, 0), nullptr); }, nullptr);
     });
   });
   EXPECT_EQ(r.code, 2) << r;

@@ -97,8 +97,8 @@ TEST_P(Names, HostsFile) {
   char line[512], ip[256], name[256];
   std::string want_ip, want;
   while (want.empty() && fgets(line, sizeof line, hosts) != nullptr) {
-    if (line[0] != '#' && sscanf(line, "%255s %255s", ip, name) == 2 && strchr(ip, ':') == nullptr &&
-        strstr(name, "local") == nullptr) {
+    if (line[0] != '#' && sscanf(line, "%255s %255s", ip, name) == 2 &&
+        strchr(ip, ':') == nullptr && strstr(name, "local") == nullptr) {
       want = name;
       want_ip = ip;
     }
@@ -184,6 +184,16 @@ int OurResolver(const char *host, void (*each)(void *, int, const uint8_t *, uin
   return 0;
 }
 
+void AbandonOnceBegun(const char *name) {
+  go_ctx *ctx = go_ctx_with_cancel(nullptr);
+  go_wg wg{};
+  SPAWN_WG(&wg, [&] { EXPECT_EQ(Resolve(ctx, name).rc, GO_ECANCELED); });
+  Until([] { return Inside() == 1; });
+  go_ctx_cancel(ctx);
+  go_wg_wait(&wg);
+  go_ctx_unref(ctx);
+}
+
 class OwnNames : public Names {
  protected:
   OwnNames() {
@@ -212,7 +222,8 @@ TEST_P(OwnNames, OrderAndErrors) {
     }
     EXPECT_STREQ(go_addr_str(&f.at[299]), "10.0.1.43:0");
     EXPECT_EQ(Resolve(nullptr, "n:0").rc, GO_ENOHOST);
-    for (int err : {static_cast<int>(GO_ENOHOST), static_cast<int>(GO_EDNS), static_cast<int>(GO_ENOMEM), -EIO}) {
+    for (int err : {static_cast<int>(GO_ENOHOST), static_cast<int>(GO_EDNS),
+                    static_cast<int>(GO_ENOMEM), -EIO}) {
       EXPECT_EQ(Resolve(nullptr, ("fail:" + std::to_string(err)).c_str()).rc, err);
     }
   });
@@ -245,12 +256,15 @@ TEST_P(OwnNames, BoundedAndFirstComeFirstServed) {
   On([] {
     go_wg wg{};
     for (int i = 0; i < 40; i++) {
-      SPAWN_WG(&wg, [i] { EXPECT_EQ(Resolve(nullptr, ("wait:" + std::to_string(i)).c_str()).rc, 0); });
+      SPAWN_WG(&wg,
+               [i] { EXPECT_EQ(Resolve(nullptr, ("wait:" + std::to_string(i)).c_str()).rc, 0); });
     }
     Until([] { return Inside() == 8; });
     // Nobody else is kept: neither numeric names nor go_offload.
     EXPECT_EQ(Resolve(nullptr, "1.2.3.4").rc, 0);
-    EXPECT_EQ(go_offload(nullptr, [](void *) {}, nullptr), 0);
+    EXPECT_EQ(go_offload(
+                  nullptr, [](void *) {}, nullptr),
+              0);
     Settle();
     EXPECT_EQ(Inside(), 8);
     OpenGate(true);
@@ -261,10 +275,7 @@ TEST_P(OwnNames, BoundedAndFirstComeFirstServed) {
 
 TEST_P(OwnNames, CancelAbandons) {
   On([] {
-    go_ctx *late = go_ctx_with_timeout(nullptr, GO_MS);
-    EXPECT_EQ(Resolve(late, "wait:x").rc, GO_ETIMEDOUT);
-    go_ctx_unref(late);
-    Until([] { return Inside() == 1; });
+    AbandonOnceBegun("wait:x");
     // Whoever wants it now shares what goes on still.
     go_ctx *ctx = go_ctx_with_cancel(nullptr);
     go_wg wg{};
@@ -295,7 +306,8 @@ TEST_P(OwnNames, CancelInTheQueue) {
   On([] {
     go_wg wg{};
     for (int i = 0; i < 8; i++) {
-      SPAWN_WG(&wg, [i] { EXPECT_EQ(Resolve(nullptr, ("wait:" + std::to_string(i)).c_str()).rc, 0); });
+      SPAWN_WG(&wg,
+               [i] { EXPECT_EQ(Resolve(nullptr, ("wait:" + std::to_string(i)).c_str()).rc, 0); });
     }
     Until([] { return Inside() == 8; });
     go_ctx *ctx = go_ctx_with_cancel(nullptr);
@@ -320,17 +332,12 @@ TEST_P(OwnNames, CancelInTheQueue) {
 
 // go_shutdown waits for a look-up that nobody waits for, as long as it may.
 TEST_P(OwnNames, ShutdownWaits) {
-  On([] {
-    go_ctx *late = go_ctx_with_timeout(nullptr, GO_MS);
-    EXPECT_EQ(Resolve(late, "wait:y").rc, GO_ETIMEDOUT);
-    go_ctx_unref(late);
-    Until([] { return Inside() == 1; });
-  });
+  On([] { AbandonOnceBegun("wait:y"); });
   EXPECT_EQ(go_shutdown(GO_MS), GO_ETIMEDOUT);
   OpenGate(true);
   const int most_now = Threads();
   EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
-  EXPECT_LT(Threads(), most_now);
+  while (Threads() >= most_now) sched_yield();  // a joined thread is counted for a moment still
 }
 
 // With everything that can happen, at random.
@@ -343,7 +350,8 @@ TEST_P(OwnNames, Storm) {
       std::string name = rng.Below(4) == 0 ? "fail:-5" : "name" + std::to_string(rng.Below(12));
       go_ctx *ctx = rng.Below(2) == 0 ? go_ctx_with_timeout(nullptr, rng.Below(60000)) : nullptr;
       Found f = Resolve(ctx, name.c_str());
-      EXPECT_TRUE(f.rc == (name[0] == 'f' ? -5 : 0) || (ctx != nullptr && f.rc == GO_ETIMEDOUT)) << f.rc;
+      EXPECT_TRUE(f.rc == (name[0] == 'f' ? -5 : 0) || (ctx != nullptr && f.rc == GO_ETIMEDOUT))
+          << f.rc;
       EXPECT_TRUE(f.rc != 0 || f.Has("10.0.0.1:0"));
       go_ctx_unref(ctx);
     }

@@ -54,6 +54,8 @@ var benches = []bench{
 	{"idle", 1_000_000, 0, idle},
 	{"sleep", 200_000, 0, sleepers},
 	{"timerchurn", 5_000_000, 0, timerchurn},
+	{"echo", 1_000_000, 64, echo},
+	{"echo1k", 1_000_000, 1000, echo},
 }
 
 func main() {

@@ -47,7 +47,7 @@ GO_API GO_NODISCARD go_ctx *go_ctx_with_timeout(go_ctx *parent, go_nsec d);
 /* Also carries val under key, for itself and its descendants. Keys are compared as pointers: the address of a
  * static variable is one that nobody else uses. destroy(val), unless NULL, is called once, when the context is
  * freed, by whoever drops the last reference (that may be somebody who cancels); not when NULL is
- * returned. Panics when key is NULL. Go: context.WithValue. */
+ * returned. It may wait, but not panic. Panics when key is NULL. Go: context.WithValue. */
 GO_API GO_NODISCARD go_ctx *go_ctx_with_value(go_ctx *parent, const void *key, void *val,
                                               void (*destroy)(void *));
 /* Has the parent's values, but neither its end nor its deadline. Go: context.WithoutCancel. */

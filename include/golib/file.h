@@ -26,10 +26,10 @@ GO_EXTERN_C_BEGIN_
 enum go_file_flags {
   GO_FILE_READ = 1,
   GO_FILE_WRITE = 2,
-  GO_FILE_APPEND = 4,    /* writes go to the end */
-  GO_FILE_CREATE = 8,    /* it is made if it does not exist */
+  GO_FILE_APPEND = 4,     /* writes go to the end */
+  GO_FILE_CREATE = 8,     /* it is made if it does not exist */
   GO_FILE_EXCLUSIVE = 16, /* with CREATE: -EEXIST if it exists */
-  GO_FILE_TRUNCATE = 32  /* with WRITE: it is emptied */
+  GO_FILE_TRUNCATE = 32   /* with WRITE: it is emptied */
 };
 
 /* Opens path. mode: the permissions of a new file, 0644 as a rule, less the process's umask. The file is closed in programs
@@ -41,7 +41,8 @@ GO_API GO_NODISCARD int go_file_open(go_ctx *ctx, const char *path, int flags, u
  * code. Go: File.Read. */
 GO_API GO_NODISCARD ptrdiff_t go_file_read(go_ctx *ctx, intptr_t file, void *buf, size_t n);
 /* The same from offset `at` (negative: GO_EINVAL); the position stays. Go: File.ReadAt. */
-GO_API GO_NODISCARD ptrdiff_t go_file_pread(go_ctx *ctx, intptr_t file, void *buf, size_t n, int64_t at);
+GO_API GO_NODISCARD ptrdiff_t go_file_pread(go_ctx *ctx, intptr_t file, void *buf, size_t n,
+                                            int64_t at);
 
 /* Writes all n bytes at the file's position, which moves (with GO_FILE_APPEND: at its end). Returns n, or a code; some may
  * have been written then. Go: File.Write. */
@@ -60,7 +61,8 @@ GO_API int go_file_close(intptr_t file);
 
 /* Reads a whole file into memory from malloc, for the caller to free. *ret_size (NULL: not wanted) is its size; a 0 byte
  * follows, which does not count. Also for files that grow meanwhile, or do not tell their size (/proc). Go: os.ReadFile. */
-GO_API GO_NODISCARD int go_file_read_all(go_ctx *ctx, const char *path, void **ret_data, size_t *ret_size);
+GO_API GO_NODISCARD int go_file_read_all(go_ctx *ctx, const char *path, void **ret_data,
+                                         size_t *ret_size);
 /* Makes the file contain just the n bytes at data; it is made with `mode` if it does not exist. Not at once: a crash in
  * between may leave it empty or cut. Go: os.WriteFile. */
 GO_API GO_NODISCARD int go_file_write_all(go_ctx *ctx, const char *path, const void *data, size_t n,

@@ -31,6 +31,7 @@
 #ifndef GOLIB_GOLIB_HPP_
 #define GOLIB_GOLIB_HPP_
 
+#include <golib/block.h>
 #include <golib/context.h>
 #include <golib/cxx.h>
 #include <golib/golib.h>
@@ -1961,6 +1962,33 @@ class scope {
 #endif
   go_scope s_{};
 };
+
+/* ---- code that blocks ---- */
+
+/* Calls f(), which may block its thread, while other goroutines run on. Returns its result; an exception passes.
+ * Suspends at the end. */
+template <class F>
+auto blocking(F &&f) -> std::invoke_result_t<F &> {
+  detail::captured<std::invoke_result_t<F &>> what;
+  auto body = [&] { what.run(f); };
+  go_blocking(detail::call_ref<decltype(body)>, &body);
+  return what.take();
+}
+
+/* Calls f() on a thread of a pool, with a stack of 8 MiB, while the goroutine waits. Returns its result; an exception
+ * passes. ctx ends the wait for a thread, not the call. Throws go::error (canceled, timed_out, again, no_memory).
+ * go::exit is fatal there. Suspends. */
+template <class F>
+auto offload(const context &ctx, F &&f) -> std::invoke_result_t<F &> {
+  detail::captured<std::invoke_result_t<F &>> what;
+  auto body = [&] { what.run(f); };
+  detail::check(go_offload(ctx.get(), detail::call_ref<decltype(body)>, &body), "go::offload");
+  return what.take();
+}
+template <class F>
+auto offload(F &&f) -> std::invoke_result_t<F &> {
+  return offload(context(), std::forward<F>(f));
+}
 
 /* ---- from outside ---- */
 

@@ -23,7 +23,8 @@ static int error_of(int eai) {
   }
 }
 
-static void tell(const struct addrinfo *a, void (*each)(void *, int, const uint8_t *, uint32_t), void *arg) {
+static void tell(const struct addrinfo *a, void (*each)(void *, int, const uint8_t *, uint32_t),
+                 void *arg) {
   if (a->ai_family == AF_INET) {
     struct sockaddr_in in;
     memcpy(&in, a->ai_addr, sizeof in);
@@ -35,7 +36,8 @@ static void tell(const struct addrinfo *a, void (*each)(void *, int, const uint8
   }
 }
 
-int go_os_resolve_(const char *host, void (*each)(void *arg, int family, const uint8_t *ip, uint32_t zone),
+int go_os_resolve_(const char *host,
+                   void (*each)(void *arg, int family, const uint8_t *ip, uint32_t zone),
                    void *arg) {
   GO_KEEP_ERRNO_BEGIN();
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *all = NULL;

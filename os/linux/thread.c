@@ -52,7 +52,8 @@ static void reckon_stack_size(void) {
 static int set_stack_size(pthread_attr_t *attr, bool large) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, reckon_stack_size);
-  return pthread_attr_setstacksize(attr, stack_size + (large ? LARGE_STACK_BYTES - STACK_BYTES : 0));
+  return pthread_attr_setstacksize(attr,
+                                   stack_size + (large ? LARGE_STACK_BYTES - STACK_BYTES : 0));
 }
 #else
 /* Instrumented code and the sanitizers' own needs are several times larger: keep the default. */

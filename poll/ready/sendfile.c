@@ -44,7 +44,7 @@ static __attribute__((noinline)) ptrdiff_t sys_sendfile(int fd, int file, int64_
   if (r < 0) {
     r = -errno;
   }
-  if (r == -EPIPE && !was_pending) {
+  if (!was_pending) { /* also after it has sent a part */
     take_sigpipe(&pipe);
   }
   (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -7,15 +7,15 @@ shift
 work=${TEST_TMPDIR:-$(mktemp -d)}
 failed=0 compiled=0
 
-# compiles LANGUAGE STANDARD COMPILER HEADER
+# compiles LANGUAGE STANDARD COMPILER HEADER [FLAG]
 compiles() {
   command -v "$3" >/dev/null 2>&1 || return 0
   name=golib/${4##*/}
   compiled=$((compiled + 1))
   printf '#include <%s>\n#include <%s>\nextern int x;\n' "$name" "$name" >"$work/h.$1"
   if ! "$3" "-std=$2" -Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only \
-    -I"${4%/golib/*}" "$work/h.$1" >"$work/log" 2>&1; then
-    echo "FAIL: <$name> does not compile alone as $2 with $3:"
+    ${5:+"$5"} -I"${4%/golib/*}" "$work/h.$1" >"$work/log" 2>&1; then
+    echo "FAIL: <$name> does not compile alone as $2 with $3 ${5:-}:"
     cat "$work/log"
     failed=$((failed + 1))
   fi
@@ -27,6 +27,7 @@ for header in "$@"; do
   done
   for cxx in g++ clang++; do
     compiles cc c++17 $cxx "$header"
+    case $header in *.hpp) compiles cc c++17 $cxx "$header" -fno-exceptions ;; esac
   done
   case $header in
   */base.h)

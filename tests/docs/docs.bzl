@@ -1,4 +1,4 @@
-"""Tests of the C blocks in Markdown pages: compiled and run (extract.awk says which is what)."""
+"""Tests of the C and C++ blocks in Markdown pages: compiled and run (extract.awk says which is what)."""
 
 load("//bazel:tests.bzl", "golib_binary", "golib_test")
 
@@ -6,19 +6,23 @@ def _path(page):
     """//docs:design/x.md is docs/design/x.md."""
     return page.replace(":", "/").lstrip("/")
 
-def page_tests(page, programs = 0, fragments = 0):
-    """One test per program of the page, named PAGE_1_test, ..., and one that compiles its fragments."""
+def page_tests(page, programs = 0, fragments = 0, lang = "c"):
+    """One test per program of the page, named PAGE_1_test, ..., and one that compiles its fragments.
+
+    With lang "cpp" for its C++ blocks, PAGE_cc_1_test, ...
+    """
     path = _path(page)
-    stem = path[:-len(".md")].replace("/", "_")
+    ext = "cc" if lang == "cpp" else "c"
+    stem = path[:-len(".md")].replace("/", "_") + ("_cc" if lang == "cpp" else "")
     numbers = range(1, programs + 1)
-    fragment_srcs = ["%s_fragment_%d.c" % (stem, i) for i in range(1, fragments + 1)]
+    fragment_srcs = ["%s_fragment_%d.%s" % (stem, i, ext) for i in range(1, fragments + 1)]
     native.genrule(
         name = stem + "_blocks",
         testonly = True,
         srcs = [page],
-        outs = ["%s_%d.%s" % (stem, i, e) for i in numbers for e in ["c", "out"]] + fragment_srcs,
-        cmd = "awk -v page=%s -v stem=$(RULEDIR)/%s -v programs=%d -v fragments=%d -f $(location extract.awk) $<" %
-              (path, stem, programs, fragments),
+        outs = ["%s_%d.%s" % (stem, i, e) for i in numbers for e in [ext, "out"]] + fragment_srcs,
+        cmd = ("awk -v lang=%s -v page=%s -v stem=$(RULEDIR)/%s -v programs=%d -v fragments=%d " +
+               "-f $(location extract.awk) $<") % (lang, path, stem, programs, fragments),
         tools = ["extract.awk"],
     )
     for i in numbers:
@@ -26,7 +30,7 @@ def page_tests(page, programs = 0, fragments = 0):
         golib_binary(
             name = name,
             testonly = True,
-            srcs = [name + ".c"],
+            srcs = [name + "." + ext],
         )
         native.sh_test(
             name = name + "_test",
@@ -44,11 +48,11 @@ def page_tests(page, programs = 0, fragments = 0):
     if fragments:
         golib_test(
             name = stem + "_fragments_test",
-            srcs = fragment_srcs + ["empty_main.c"],
+            srcs = fragment_srcs + (["empty_main.c"] if lang == "c" else []),  # GoogleTest has a main
         )
 
 def all_pages_test(name, pages):
-    """No page with C blocks is forgotten."""
+    """No page with C or C++ blocks is forgotten."""
     native.sh_test(
         name = name,
         size = "small",

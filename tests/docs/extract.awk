@@ -1,4 +1,4 @@
-# Cuts the C blocks out of a Markdown page, for the compiler.
+# Cuts the C blocks out of a Markdown page, for the compiler; with -v lang=cpp the C++ ones, into .cc files.
 #
 #   awk -v page=docs/tls.md -v stem=DIR/tls -v programs=2 -v fragments=1 -f extract.awk docs/tls.md
 #
@@ -20,13 +20,18 @@ function close_program() { # without an output block
 }
 
 function headers(file) {
+  if (lang == "cpp") {
+    print "#pragma GCC diagnostic ignored \"-Wunused-function\"\n#include <golib/golib.hpp>" > file
+    print "#include <cstdio>\n#include <stdexcept>\n#include <string>\n#include <vector>" > file
+    return
+  }
   print "#pragma GCC diagnostic ignored \"-Wunused-function\"" > file
   print "#include <errno.h>\n#include <golib/golib.h>\n#include <inttypes.h>\n#include <stdio.h>" > file
   print "#include <stdlib.h>\n#include <string.h>" > file
 }
 
 function begin_fragment() {
-  file = stem "_fragment_" ++fragment ".c"
+  file = stem "_fragment_" ++fragment "." ext
   headers(file)
   printf "%s", hidden > file
   if (kind == "statements") print "GO_UNUSED static int fragment_(void) {" > file
@@ -37,9 +42,13 @@ function end_fragment() {
   if (kind == "statements") print "  return 0;\n}" > file
 }
 
-BEGIN { how = "exact"; kind = "program" }
+BEGIN {
+  how = "exact"; kind = "program"
+  if (lang == "") lang = "c"
+  ext = lang == "cpp" ? "cc" : "c"
+}
 
-in_block == "c" && /^```/ {
+in_block == "code" && /^```/ {
   if (kind == "program") last_program = program; else end_fragment()
   close(file)
   in_block = ""; kind = "program"; hidden = ""; how = "exact"
@@ -47,7 +56,7 @@ in_block == "c" && /^```/ {
 }
 in_block == "text" && /^```/ { close(stem "_" last_program ".out"); last_program = 0; in_block = ""; next }
 in_block != "" && /^```/ { in_block = ""; next }
-in_block == "c" { print > file; next }
+in_block == "code" { print > file; next }
 in_block == "text" { print > (stem "_" last_program ".out"); next }
 in_block != "" { next }
 
@@ -62,11 +71,11 @@ in_comment {
 /^<!-- fragment$/ { kind = "statements"; in_comment = 1; next }
 /^<!-- fragment: file$/ { kind = "file"; in_comment = 1; next }
 
-/^```c$/ {
+$0 == "```" lang {
   close_program()
-  in_block = "c"
+  in_block = "code"
   if (kind == "program") {
-    file = stem "_" ++program ".c"
+    file = stem "_" ++program "." ext
     printf "#line %d \"%s\"\n", NR + 1, page > file
   } else {
     begin_fragment()
@@ -77,7 +86,7 @@ in_comment {
 /^```/ { close_program(); in_block = "other"; next }
 /[^ \t]/ && how != "exact" { how = "exact" }
 /[^ \t]/ && kind != "program" {
-  printf "%s:%d: no C block after <!-- fragment -->\n", page, NR > "/dev/stderr"
+  printf "%s:%d: no block after <!-- fragment -->\n", page, NR > "/dev/stderr"
   bad = 1
   exit
 }

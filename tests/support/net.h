@@ -111,17 +111,16 @@ class NetTest : public testing::Test {
  protected:
   void SetUp() override {
     RunGo([] {});
+    Until([] { return go_count() == 0; });
     fds_ = OpenFds();
-    goroutines_ = go_count();
   }
   void TearDown() override {
-    RunGo([this] { Until([this] { return go_count() == goroutines_ + 1; }); });
+    Until([] { return go_count() == 0; });
     EXPECT_EQ(OpenFds(), fds_);
   }
 
  private:
   int fds_ = 0;
-  int64_t goroutines_ = 0;
 };
 
 }  // namespace golib_test

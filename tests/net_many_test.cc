@@ -1,0 +1,104 @@
+// Thousands of connections.
+
+#include <golib/golib.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "tests/support/net.h"
+
+using golib_test::Conn;
+using golib_test::Dial;
+using golib_test::kSanitized;
+using golib_test::kTsan;
+using golib_test::Listener;
+using golib_test::NetTest;
+using golib_test::ReadN;
+using golib_test::RunGo;
+using golib_test::Until;
+using golib_test::Write;
+
+namespace {
+
+// As many as wanted, or as the limit of descriptors allows: two for each.
+int Connections(int want) {
+  struct rlimit lim;
+  getrlimit(RLIMIT_NOFILE, &lim);
+  lim.rlim_cur = lim.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &lim);
+  getrlimit(RLIMIT_NOFILE, &lim);
+  int most = lim.rlim_cur > 100000 ? want : static_cast<int>(lim.rlim_cur - 100) / 2;
+  want = kTsan ? 500 : want;
+  return want < most ? want : most;
+}
+
+class NetMany : public NetTest {};
+
+// A storm of dials at once; then all are open, and each is used.
+TEST_F(NetMany, AtOnce) {
+  const int n = Connections(5000);
+  RunGo([n] {
+    Listener l;
+    std::string addr = l.Addr();
+    std::atomic<int> open{0};
+    go_wg servers{}, clients{}, all{};
+    go_wg_add(&all, 1);
+    SPAWN_WG(&servers, [&] {
+      for (int i = 0; i < n; i++) {
+        SPAWN_WG(&servers, [c = l.Accept()] {
+          char buf[16];
+          ptrdiff_t r;
+          while ((r = go_read(nullptr, c, buf, sizeof buf)) > 0) {
+            if (go_write(nullptr, c, buf, static_cast<size_t>(r)) != r) break;
+          }
+          EXPECT_EQ(r, 0);
+        });
+      }
+    });
+    for (int i = 0; i < n; i++) {
+      SPAWN_WG(&clients, [&, i] {
+        Conn c = Dial("tcp", addr);
+        open++;
+        go_wg_wait(&all);
+        std::string s = std::to_string(i);
+        for (int k = 0; k < 3; k++) {
+          ASSERT_EQ(Write(c, s), static_cast<ptrdiff_t>(s.size()));
+          ASSERT_EQ(ReadN(c, s.size()), s);
+        }
+      });
+    }
+    Until([&] { return open == n; });
+    go_wg_done(&all);
+    go_wg_wait(&clients);
+    go_wg_wait(&servers);
+  });
+}
+
+// Connections that are opened and closed as fast as can be: no descriptor, no goroutine stays.
+TEST_F(NetMany, InARow) {
+  const int n = kSanitized ? 300 : 3000;
+  RunGo([n] {
+    Listener l("unix", ("@golib_row_" + std::to_string(getpid())).c_str());
+    std::string addr = l.Addr();
+    go_wg wg{};
+    for (int t = 0; t < 4; t++) {
+      SPAWN_WG(&wg, [&, n] {
+        for (int i = 0; i < n; i++) {
+          Conn c = Dial("unix", addr);
+          EXPECT_EQ(Write(c, "x"), 1);
+        }
+      });
+      SPAWN_WG(&wg, [&, n] {
+        for (int i = 0; i < n; i++) {
+          Conn c = l.Accept();
+          EXPECT_EQ(ReadN(c, 1), "x");
+        }
+      });
+    }
+    go_wg_wait(&wg);
+  });
+}
+
+}  // namespace
