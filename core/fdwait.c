@@ -19,7 +19,7 @@ static int wait_ready(go_ctx *ctx, go_pd_ *pd, intptr_t fd, int events) {
     go_pd_any_(pd);
   }
   for (;;) {
-    int r = go_pd_begin_(pd, dir);
+    int r = go_pd_check_(pd, dir);
     if (r == 0) {
       r = go_os_fd_poll_(fd, events);
     }

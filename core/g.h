@@ -74,7 +74,7 @@ enum go_g_state_ { GO_G_DEAD_, GO_G_FRESH_, GO_G_RUNNABLE_, GO_G_RUNNING_, GO_G_
   XX(TASK, "task join")                        \
   XX(SCOPE, "scope wait")                      \
   XX(SCOPE_START, "scope start (limit)")       \
-  XX(RESOLVE, "look-up of a name") \
+  XX(RESOLVE, "look-up of a name")             \
   XX(OFFLOAD, "offload")
 
 enum go_wait_reason_ {

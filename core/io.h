@@ -27,7 +27,10 @@ typedef struct go_io_ {
   bool packets;
   bool tcp;
   bool drained; /* reader's: there was nothing left after the last read */
-  go_a32 handed; /* 1: the user has had the descriptor in hand, so its options are not known; any thread sets it */
+  bool filled;  /* reader's: the last read got all it asked for */
+  bool tells;   /* the system tells a read what is left behind it */
+  go_a32
+      handed; /* 1: the user has had the descriptor in hand, so its options are not known; any thread sets it */
 } go_io_;
 
 /* ---- making ---- */
@@ -62,7 +65,8 @@ ptrdiff_t go_io_writev_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n);
 /* Part of a file, once something fits; 0: the file ends there. GO_EINVAL: not from such a file. */
 ptrdiff_t go_io_sendfile_(go_ctx *ctx, go_io_ *io, intptr_t file, int64_t offset, size_t n);
 /* One packet. *ret_from (may be NULL): as *ret_remote above. */
-ptrdiff_t go_io_recvfrom_(go_ctx *ctx, go_io_ *io, void *buf, size_t n, go_addr *ret_from, bool *ret_truncated);
+ptrdiff_t go_io_recvfrom_(go_ctx *ctx, go_io_ *io, void *buf, size_t n, go_addr *ret_from,
+                          bool *ret_truncated);
 ptrdiff_t go_io_sendto_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n, const go_addr *to);
 /* For calls that have nothing to do: whether they may. Touches nothing that was told. */
 static inline int go_io_check_(go_io_ *io, int dir) { return go_pd_check_(io->pd, dir); }
@@ -83,15 +87,15 @@ void go_io_close_(go_io_ *io);
 int go_io_name_(const go_io_ *io, bool peer, go_addr *ret);
 
 enum go_io_opt_ {
-  GO_IO_NODELAY_,    /* 0, 1 */
-  GO_IO_KEEPALIVE_,  /* seconds, 0: off */
-  GO_IO_LINGER_,     /* seconds, < 0: off */
-  GO_IO_RCVBUF_,     /* bytes */
-  GO_IO_SNDBUF_,     /* bytes */
-  GO_IO_REUSEADDR_,  /* 0, 1 */
-  GO_IO_REUSEPORT_,  /* 0, 1 */
-  GO_IO_V6ONLY_,     /* 0, 1 */
-  GO_IO_BROADCAST_,  /* 0, 1 */
+  GO_IO_NODELAY_,   /* 0, 1 */
+  GO_IO_KEEPALIVE_, /* seconds, 0: off */
+  GO_IO_LINGER_,    /* seconds, < 0: off */
+  GO_IO_RCVBUF_,    /* bytes */
+  GO_IO_SNDBUF_,    /* bytes */
+  GO_IO_REUSEADDR_, /* 0, 1 */
+  GO_IO_REUSEPORT_, /* 0, 1 */
+  GO_IO_V6ONLY_,    /* 0, 1 */
+  GO_IO_BROADCAST_, /* 0, 1 */
 };
 int go_io_set_(go_io_ *io, enum go_io_opt_ opt, int value);
 

@@ -8,7 +8,7 @@
  *
  *   wait[dir]   means                                  goes to
  *   NULL        nothing is known                       READY: event; a waiter: go_pd_wait_
- *   READY       an event came while nobody waited      NULL: go_pd_begin_, or go_pd_wait_, which does not wait then
+ *   READY       an event came while nobody waited      NULL: go_pd_wait_, which does not wait then
  *   a waiter    on the waiter's stack                  NULL: whoever ends its wait, and has written its result
  *
  * Who ends a wait: an event, a deadline that has passed, go_pd_evict_. Where a context may do so as well, all have to
@@ -51,10 +51,10 @@ typedef struct side {
 } side;
 
 typedef struct pd_full {
-  go_pd_ pd;         /* first */
-  uint32_t index;    /* constant */
-  uint32_t gen;      /* under pd.lock */
-  uint32_t life;     /* of the scheduler: see go_pd_fini_; by the owner of pd */
+  go_pd_ pd;            /* first */
+  uint32_t index;       /* constant */
+  uint32_t gen;         /* under pd.lock */
+  uint32_t life;        /* of the scheduler: see go_pd_fini_; by the owner of pd */
   struct pd_full *link; /* free; under free_lock */
   side sides[2];
 } pd_full;
@@ -95,7 +95,7 @@ static go_g_ *take(go_pd_ *pd, int dir, int result) {
 /* Lock held. Something came. */
 static go_g_ *take_ready(go_pd_ *pd, int dir) {
   go_g_ *g = take(pd, dir, 0);
-  if (g == NULL && GO_PD_BUG_ != 2) {
+  if (g == NULL && GO_PD_BUG_ != 2 && go_ld_rlx(&pd->wait[dir]) != GO_PD_READY_) {
     go_st_rlx(&pd->wait[dir], GO_PD_READY_);
   }
   return g;
@@ -113,16 +113,6 @@ static bool arm(go_m_ *m, go_pd_ *pd, int dir) {
   return go_tm_move_in_(m, &s->tm, deadline);
 }
 
-int go_pd_begin_slow_(go_pd_ *pd, int dir) {
-  go_lock_(&pd->lock);
-  int err = status(pd, dir);
-  if (err == 0 && go_ld_rlx(&pd->wait[dir]) == GO_PD_READY_) {
-    go_st_rlx(&pd->wait[dir], NULL);
-  }
-  go_unlock_(&pd->lock);
-  return err;
-}
-
 /* Not taken out by others. */
 static int give_up(go_ctx *ctx, go_pd_ *pd, int dir, pd_wait *w) {
   go_lock_(&pd->lock);
@@ -133,7 +123,7 @@ static int give_up(go_ctx *ctx, go_pd_ *pd, int dir, pd_wait *w) {
   return go_cancel_err_(ctx);
 }
 
-int go_pd_check_(go_pd_ *pd, int dir) {
+int go_pd_check_slow_(go_pd_ *pd, int dir) {
   go_lock_(&pd->lock);
   int err = status(pd, dir);
   go_unlock_(&pd->lock);
@@ -186,9 +176,12 @@ static int park(go_m_ *m, go_ctx *ctx, go_pd_ *pd, int dir, pd_wait *w, int64_t 
   return w->result;
 }
 
-static const uint8_t reason_of[] = {GO_WAIT_READ_, GO_WAIT_WRITE_, GO_WAIT_ACCEPT_, GO_WAIT_CONNECT_, GO_WAIT_FD_};
+static const uint8_t reason_of[] = {GO_WAIT_READ_, GO_WAIT_WRITE_, GO_WAIT_ACCEPT_,
+                                    GO_WAIT_CONNECT_, GO_WAIT_FD_};
 
-int go_pd_wait_(go_ctx *ctx, go_pd_ *pd, int dir, int why) { return go_pd_wait_until_(ctx, pd, dir, why, 0); }
+int go_pd_wait_(go_ctx *ctx, go_pd_ *pd, int dir, int why) {
+  return go_pd_wait_until_(ctx, pd, dir, why, 0);
+}
 
 int go_pd_wait_until_(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until) {
   int err = go_cancel_err_(ctx);
@@ -196,7 +189,8 @@ int go_pd_wait_until_(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until) 
     return err;
   }
   go_m_ *m = go_enter_();
-  pd_wait w = {.g = m->cur, .seq = go_claim_open_(m->cur), .multi = until != 0 || !go_cancel_never_(ctx)};
+  pd_wait w = {
+      .g = m->cur, .seq = go_claim_open_(m->cur), .multi = until != 0 || !go_cancel_never_(ctx)};
   go_lock_(&pd->lock);
   err = status(pd, dir);
   void *before = go_ld_rlx(&pd->wait[dir]);
@@ -305,7 +299,8 @@ static void event(pd_full *f, uint32_t gen, uint32_t events) {
     if (events & (GO_POLL_ERR_ | GO_POLL_HUP_ | GO_POLL_PRI_)) {
       go_st_rel(&f->pd.more, 1u); /* pairs with go_pd_more_ */
     }
-    if (events & GO_POLL_IN_) {
+    uint32_t for_readers = GO_POLL_IN_ | (go_ld_rlx(&f->pd.any) != 0 ? (uint32_t)GO_POLL_OUT_ : 0u);
+    if (events & for_readers) {
       r = take_ready(&f->pd, GO_PD_READ_);
     }
     if (events & GO_POLL_OUT_) {
@@ -426,7 +421,8 @@ int go_pd_open_(intptr_t fd, go_pd_ **ret) {
     put_pd(f);
     return err;
   }
-  if (none_before && go_nobody_polls_()) { /* Ms that sleep do not look into the poller: have one do so */
+  if (none_before &&
+      go_nobody_polls_()) { /* Ms that sleep do not look into the poller: have one do so */
     go_wake_();
   }
   *ret = &f->pd;
@@ -435,7 +431,8 @@ int go_pd_open_(intptr_t fd, go_pd_ **ret) {
 
 void go_pd_close_(go_pd_ *pd, intptr_t fd) {
   pd_full *f = full(pd);
-  (void)go_poll_del_(fd); /* it fails when the scheduler has been stopped meanwhile, or fd was closed by a stranger */
+  (void)go_poll_del_(
+      fd); /* it fails when the scheduler has been stopped meanwhile, or fd was closed by a stranger */
   end_generation(f);
   if (f->life == life) {
     (void)go_sub_sc(&GO_S->npd, 1u);
@@ -449,7 +446,8 @@ static go_a32 hint; /* the number of one that was waited for */
 
 static bool is_waited(uint32_t index) {
   pd_full *f = at(index);
-  return f != NULL && (is_waiter(go_ld_acq(&f->pd.wait[0])) || is_waiter(go_ld_acq(&f->pd.wait[1])));
+  return f != NULL &&
+         (is_waiter(go_ld_acq(&f->pd.wait[0])) || is_waiter(go_ld_acq(&f->pd.wait[1])));
 }
 
 bool go_pd_waited_(void) {
@@ -488,7 +486,8 @@ void go_pd_fini_(void) {
     made = 0;
     return;
   }
-  for (uint32_t i = 0; i < made; i++) { /* free ones as well: they are reset when they are used again */
+  for (uint32_t i = 0; i < made;
+       i++) { /* free ones as well: they are reset when they are used again */
     go_pd_evict_(&at(i)->pd);
   }
 }

@@ -5,14 +5,16 @@
  *
  *   go_pd_open_(fd, &pd)
  *   for (;;) {
- *     err = go_pd_begin_(pd, dir);             // closed? deadline? forgets what was ready before
+ *     err = go_pd_check_(pd, dir);             // closed? deadline?
  *     try; done if that needs no wait
- *     err = go_pd_wait_(ctx, pd, dir, reason); // until it was ready since go_pd_begin_
+ *     err = go_pd_wait_(ctx, pd, dir, reason); // until it has become ready since the last wait, or longer ago
  *   }
  *   go_pd_evict_(pd)                           // everybody who waits, or will, gets GO_ECLOSED
  *   go_pd_close_(pd, fd)                       // when nobody uses it any more, and before fd is closed
  *
- * Only one may be between begin and the end of its wait per direction at a time: callers see to that.
+ * No wait misses anything, as what becomes ready is remembered until a wait has returned for it; so one may return for
+ * what a try has used already, and another try comes to nothing.
+ * Only one may wait per direction at a time: callers see to that.
  */
 #ifndef GOLIB_CORE_NETPOLL_H_
 #define GOLIB_CORE_NETPOLL_H_
@@ -29,11 +31,12 @@ enum go_pd_why_ { GO_PD_READS_, GO_PD_WRITES_, GO_PD_ACCEPTS_, GO_PD_CONNECTS_, 
 /* The part that fast paths look at; the rest is core/netpoll.c's. Stored under lock, read by anybody. */
 typedef struct go_pd_ {
   go_a32 lock;
-  go_a32 closing;    /* 1: evicted */
-  go_aptr wait[2];   /* per direction: NULL, GO_PD_READY_, or who waits */
+  go_a32 closing;     /* 1: evicted */
+  go_aptr wait[2];    /* per direction: NULL, GO_PD_READY_, or who waits */
   go_a64 deadline[2]; /* 0: none; stays after it has passed */
-  go_a32 any;        /* 1: events for writers are told to readers as well: see go_pd_any_; under lock */
-  go_a32 more;       /* 1: the peer has shut down, hung up, failed, or sent urgent data: see go_pd_more_ */
+  go_a32 any; /* 1: events for writers are told to readers as well: see go_pd_any_; under lock */
+  go_a32
+      more; /* 1: the peer has shut down, hung up, failed, or sent urgent data: see go_pd_more_ */
 } go_pd_;
 
 #define GO_PD_READY_ ((void *)1)
@@ -47,27 +50,24 @@ void go_pd_evict_(go_pd_ *pd);
 /* Takes it back. Nobody uses pd or will. */
 void go_pd_close_(go_pd_ *pd, intptr_t fd);
 
-/* Out of line: there is a deadline, or something was ready. */
-int go_pd_begin_slow_(go_pd_ *pd, int dir);
-/* 0, or why nothing may be tried: GO_ECLOSED, GO_ETIMEDOUT. What becomes ready from here on is seen by go_pd_wait_. */
-static inline int go_pd_begin_(go_pd_ *pd, int dir) {
-  if (go_ld_rlx(&pd->wait[dir]) == NULL && go_ld_rlx(&pd->deadline[dir]) == 0 && go_ld_rlx(&pd->closing) == 0) {
+int go_pd_check_slow_(go_pd_ *pd, int dir);
+/* 0, or why nothing may be tried: GO_ECLOSED, GO_ETIMEDOUT. */
+static inline int go_pd_check_(go_pd_ *pd, int dir) {
+  if (go_ld_rlx(&pd->deadline[dir]) == 0 && go_ld_rlx(&pd->closing) == 0) {
     return 0;
   }
-  return go_pd_begin_slow_(pd, dir);
+  return go_pd_check_slow_(pd, dir);
 }
-
-/* The same without forgetting anything. */
-int go_pd_check_(go_pd_ *pd, int dir);
 
 /* Whether a stream may have something to read behind a short read: the end of the stream, an error, data behind
  * urgent data. Their edges may have come together with one that was used up already. After the read.
- * Events are taken from the system one after the other. One that says so and was taken before go_pd_begin_ is
- * seen here: it was noted under the lock that going on took, or has woken us. One that is taken later is READY for
- * the next wait. */
-static inline bool go_pd_more_(go_pd_ *pd) { return go_ld_acq(&pd->more) != 0; } /* pairs with go_poll_event_ */
+ * Events are taken from the system one after the other. One that says so and has ended our last wait is seen here, as
+ * it was noted before that. One that has come since then is remembered for the next wait. */
+static inline bool go_pd_more_(go_pd_ *pd) {
+  return go_ld_acq(&pd->more) != 0;
+} /* pairs with go_poll_event_ */
 
-/* Waits until it is ready: 0, at once if it has become so since go_pd_begin_ (or the last wait); or GO_ECLOSED,
+/* Waits until it is ready: 0, at once if it has become so since the last wait; or GO_ECLOSED,
  * GO_ETIMEDOUT (the deadline's), ctx's error. Suspends. why: enum go_pd_why_. */
 int go_pd_wait_(go_ctx *ctx, go_pd_ *pd, int dir, int why);
 /* The same, but GO_EAGAIN at the instant `until`; 0: never. */

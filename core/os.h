@@ -98,7 +98,8 @@ int go_os_fd_dup_(intptr_t fd, intptr_t *ret);
 /* Asks the system for the addresses of a host, as it is set up (/etc/hosts, DNS...), and calls `each` for them, best first:
  * family 4 or 6, 4 or 16 bytes in network order, and the number of the interface of a link-local one or 0. Blocks,
  * for minutes at worst, and needs a large stack. 0; GO_ENOHOST, GO_EDNS, GO_ENOMEM, -errno. */
-int go_os_resolve_(const char *host, void (*each)(void *arg, int family, const uint8_t *ip, uint32_t zone),
+int go_os_resolve_(const char *host,
+                   void (*each)(void *arg, int family, const uint8_t *ip, uint32_t zone),
                    void *arg);
 
 /* ---- memory ---- */

@@ -562,8 +562,8 @@ static int start(const go_config *cfg) {
   bool fixed;
   uint32_t procs = default_procs(cfg);
   uint32_t cls = default_stack(cfg, &fixed);
-  if (cls == 0 || cfg->procs < 0 || cfg->max_threads < 0 || cfg->max_goroutines < 0 || cfg->offload_threads < 0 ||
-      (cfg->embedded && (cfg->procs > 1 || cfg->main_thread))) {
+  if (cls == 0 || cfg->procs < 0 || cfg->max_threads < 0 || cfg->max_goroutines < 0 ||
+      cfg->offload_threads < 0 || (cfg->embedded && (cfg->procs > 1 || cfg->main_thread))) {
     return GO_EINVAL;
   }
   GO_S->max_m = cfg->max_threads > 0 ? (uint32_t)cfg->max_threads : 10000;

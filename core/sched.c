@@ -864,7 +864,8 @@ static bool wait_in_poller(go_m_ *m) {
   polled_put(m->p, &b);
   if (got && (b.n == 0 || poked)) {
     spin(m);
-  } else if (b.n > (got ? 1u : 0u)) { /* one is ours to run: who polls meanwhile is told by look_round */
+  } else if (b.n >
+             (got ? 1u : 0u)) { /* one is ours to run: who polls meanwhile is told by look_round */
     go_idle_look_();
     go_wake_();
   }
@@ -895,8 +896,9 @@ static bool expects_events(void) {
 /* Every P is idle, nothing is queued, no timer runs: whether this can ever change. Looks twice, some time
  * apart, so that handing over between threads costs no system call here. */
 static bool suspect_deadlock(void) {
-  return !go_embedded_() && go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs) && go_ld_sc(&GO_S->q.n) == 0 &&
-         no_timers() && go_ld_sc(&GO_S->idle.nspinning) == 0 && go_ld_sc(&GO_S->stopping) == 0 &&
+  return !go_embedded_() && go_ld_sc(&GO_S->idle.np) == go_ld_sc(&GO_S->procs) &&
+         go_ld_sc(&GO_S->q.n) == 0 && no_timers() && go_ld_sc(&GO_S->idle.nspinning) == 0 &&
+         go_ld_sc(&GO_S->stopping) == 0 &&
          (go_live_() > 0 || (int32_t)go_ld_sc(&GO_S->nblocked) > 0) && !expects_events();
 }
 
@@ -904,7 +906,8 @@ static bool suspect_deadlock(void) {
  * golib: all of one moment. */
 static bool all_still(uint64_t *ret_taken, int *ret_asleep) {
   go_lock_(&GO_S->lock);
-  bool still = go_all_ps_idle_() && go_ld_sc(&GO_S->q.n) == 0 && go_ld_sc(&GO_S->idle.nspinning) == 0;
+  bool still =
+      go_all_ps_idle_() && go_ld_sc(&GO_S->q.n) == 0 && go_ld_sc(&GO_S->idle.nspinning) == 0;
   *ret_taken = GO_S->taken;
   *ret_asleep = (int)(GO_S->nm - go_ld_rlx(&GO_S->nforeign) + go_ld_rlx(&GO_S->starter_up) +
                       go_ld_sc(&GO_S->nblocked) + go_ld_sc(&GO_S->npool_idle));

@@ -74,7 +74,9 @@ _Noreturn void go_end_(go_m_ *m);
 /* Whether nobody sleeps in the poller, who would see what becomes ready. */
 static inline bool go_nobody_polls_(void) { return go_ld_sc(&GO_S->poller) != GO_POLLER_WAITS_; }
 /* A P that becomes idle, with no M that goes on looking: whether somebody has to go into the poller. */
-static inline bool go_poller_wanted_(void) { return go_ld_sc(&GO_S->npd) != 0 && go_nobody_polls_(); }
+static inline bool go_poller_wanted_(void) {
+  return go_ld_sc(&GO_S->npd) != 0 && go_nobody_polls_();
+}
 /* Inside go_poll_wait_: an event is about to be looked at; it has woken g (NULL: nobody). */
 void go_polled_begin_(void);
 void go_polled_(go_g_ *g);

@@ -18,9 +18,10 @@ int go_net_parse_(const char *net, go_net_ *ret) {
     const char *name;
     go_net_ net;
   } nets[] = {
-      {"tcp", {GO_ADDR_NONE, false}},  {"tcp4", {GO_ADDR_IP4, false}}, {"tcp6", {GO_ADDR_IP6, false}},
-      {"unix", {GO_ADDR_UNIX, false}}, {"udp", {GO_ADDR_NONE, true}},  {"udp4", {GO_ADDR_IP4, true}},
-      {"udp6", {GO_ADDR_IP6, true}},   {"unixgram", {GO_ADDR_UNIX, true}},
+      {"tcp", {GO_ADDR_NONE, false}}, {"tcp4", {GO_ADDR_IP4, false}},
+      {"tcp6", {GO_ADDR_IP6, false}}, {"unix", {GO_ADDR_UNIX, false}},
+      {"udp", {GO_ADDR_NONE, true}},  {"udp4", {GO_ADDR_IP4, true}},
+      {"udp6", {GO_ADDR_IP6, true}},  {"unixgram", {GO_ADDR_UNIX, true}},
   };
   for (size_t i = 0; net != NULL && i < sizeof nets / sizeof *nets; i++) {
     if (strcmp(net, nets[i].name) == 0) {
@@ -32,7 +33,8 @@ int go_net_parse_(const char *net, go_net_ *ret) {
 }
 
 bool go_net_takes_(const go_net_ *net, int family) {
-  return net->family == family || (net->family == GO_ADDR_NONE && (family == GO_ADDR_IP4 || family == GO_ADDR_IP6));
+  return net->family == family ||
+         (net->family == GO_ADDR_NONE && (family == GO_ADDR_IP4 || family == GO_ADDR_IP6));
 }
 
 /* ---- to text ---- */
@@ -190,7 +192,7 @@ static bool get_ip4(const char *s, const char *end, uint8_t *ip) {
 }
 
 static int hex_digit(char c) {
-  return is_digit(c)              ? c - '0'
+  return is_digit(c)            ? c - '0'
          : c >= 'a' && c <= 'f' ? c - 'a' + 10
          : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                 : -1;
@@ -299,7 +301,8 @@ int go_hostport_parse_(const char *addr, go_hostport_ *ret) {
   if (len >= 2 && host[0] == '[' && colon[-1] == ']') {
     host++;
     len -= 2;
-  } else if (memchr(host, ':', len) != NULL || memchr(host, '[', len) != NULL || memchr(host, ']', len) != NULL) {
+  } else if (memchr(host, ':', len) != NULL || memchr(host, '[', len) != NULL ||
+             memchr(host, ']', len) != NULL) {
     return GO_EINVAL; /* an IPv6 address without brackets: where does the port begin? */
   }
   *ret = (go_hostport_){host, len, (uint16_t)port};

@@ -133,7 +133,8 @@ ptrdiff_t go_readv(go_ctx *ctx, go_conn *c, const go_iovec *v, int n) {
   return r;
 }
 
-ptrdiff_t go_recvfrom(go_ctx *ctx, go_conn *c, void *buf, size_t n, go_addr *ret_from, bool *ret_truncated) {
+ptrdiff_t go_recvfrom(go_ctx *ctx, go_conn *c, void *buf, size_t n, go_addr *ret_from,
+                      bool *ret_truncated) {
   ptrdiff_t r = go_sock_begin_(ctx, &c->s, GO_PD_READ_);
   if (r != 0) {
     return r;
@@ -279,8 +280,12 @@ ptrdiff_t go_sendfile(go_ctx *ctx, go_conn *c, intptr_t file, int64_t *offset, s
 int go_conn_set_deadline(go_conn *c, go_nsec when) {
   return go_sock_deadline_(&c->s, GO_PD_FOR_READ_ | GO_PD_FOR_WRITE_, when);
 }
-int go_conn_set_read_deadline(go_conn *c, go_nsec when) { return go_sock_deadline_(&c->s, GO_PD_FOR_READ_, when); }
-int go_conn_set_write_deadline(go_conn *c, go_nsec when) { return go_sock_deadline_(&c->s, GO_PD_FOR_WRITE_, when); }
+int go_conn_set_read_deadline(go_conn *c, go_nsec when) {
+  return go_sock_deadline_(&c->s, GO_PD_FOR_READ_, when);
+}
+int go_conn_set_write_deadline(go_conn *c, go_nsec when) {
+  return go_sock_deadline_(&c->s, GO_PD_FOR_WRITE_, when);
+}
 
 int go_conn_shutdown(go_conn *c, int how) {
   if (how < GO_SHUT_RD || how > GO_SHUT_RDWR) {
@@ -332,7 +337,9 @@ int go_conn_set_keepalive(go_conn *c, go_nsec idle) {
   return set(c, GO_IO_KEEPALIVE_, s > 32767 ? 32767 : (int)s); /* the most that Linux takes */
 }
 
-int go_conn_set_linger(go_conn *c, int seconds) { return set(c, GO_IO_LINGER_, seconds < 0 ? -1 : seconds); }
+int go_conn_set_linger(go_conn *c, int seconds) {
+  return set(c, GO_IO_LINGER_, seconds < 0 ? -1 : seconds);
+}
 
 int go_conn_set_read_buffer(go_conn *c, int bytes) {
   return bytes < 1 ? GO_EINVAL : set(c, GO_IO_RCVBUF_, bytes);

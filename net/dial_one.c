@@ -36,7 +36,8 @@ static int connect_patiently(go_ctx *ctx, go_io_ *io, const go_addr *a, int64_t 
 static bool is_self(const go_io_ *io) {
   go_addr local, peer;
   return io->tcp && go_io_name_(io, false, &local) == 0 && go_io_name_(io, true, &peer) == 0 &&
-         local.port == peer.port && local.family == peer.family && memcmp(local.ip, peer.ip, sizeof local.ip) == 0;
+         local.port == peer.port && local.family == peer.family &&
+         memcmp(local.ip, peer.ip, sizeof local.ip) == 0;
 }
 
 static int connect_once(go_ctx *ctx, bool packets, const go_addr *a, int64_t until, go_io_ *ret) {

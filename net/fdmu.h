@@ -25,8 +25,8 @@
 
 enum {
   GO_FDMU_CLOSED_ = 1,
-  GO_FDMU_LOCK_ = 2,      /* << direction: enum go_pd_dir_ */
-  GO_FDMU_WAIT_ = 8,      /* << direction */
+  GO_FDMU_LOCK_ = 2, /* << direction: enum go_pd_dir_ */
+  GO_FDMU_WAIT_ = 8, /* << direction */
   GO_FDMU_WAITS_ = 8 | 16,
   GO_FDMU_REF_ = 32,
 };
@@ -34,10 +34,10 @@ enum {
 
 typedef struct go_fdmu_ {
   go_a32 word;
-  go_a32 lock;              /* of what follows */
-  void *head[2], *tail[2];  /* waiters by direction */
-  go_g_ *closer;            /* waits for the last to leave */
-  bool done;                /* the descriptor is closed */
+  go_a32 lock;             /* of what follows */
+  void *head[2], *tail[2]; /* waiters by direction */
+  go_g_ *closer;           /* waits for the last to leave */
+  bool done;               /* the descriptor is closed */
 } go_fdmu_;
 
 static inline go_sync_list_ go_fdmu_list_(go_fdmu_ *f, int dir) {
@@ -78,7 +78,8 @@ static inline void go_fdmu_leave_list_(go_fdmu_ *f, int dir, go_sync_wait_ *w) {
 }
 
 /* Waits once, if it is still held. 0, or ctx's error. */
-static __attribute__((noinline)) int go_fdmu_wait_(go_ctx *ctx, go_fdmu_ *f, int dir, uint8_t reason, bool front) {
+static __attribute__((noinline)) int go_fdmu_wait_(go_ctx *ctx, go_fdmu_ *f, int dir,
+                                                   uint8_t reason, bool front) {
   uint32_t held = (uint32_t)GO_FDMU_LOCK_ << dir, wait = (uint32_t)GO_FDMU_WAIT_ << dir;
   go_m_ *m = go_enter_();
   go_sync_wait_ w = {.g = m->cur, .seq = go_claim_open_(m->cur), .multi = !go_cancel_never_(ctx)};
@@ -107,7 +108,8 @@ static inline int go_fdmu_lock_(go_ctx *ctx, go_fdmu_ *f, int dir, uint8_t reaso
     uint32_t old = go_ld_rlx(&f->word);
     while (GO_LIKELY_(!(old & (held | GO_FDMU_CLOSED_)))) {
       go_fdmu_check_(old);
-      if (GO_LIKELY_(go_cas_acq(&f->word, &old, (old | held) + GO_FDMU_REF_))) { /* pairs with go_fdmu_unlock_ */
+      if (GO_LIKELY_(go_cas_acq(&f->word, &old,
+                                (old | held) + GO_FDMU_REF_))) { /* pairs with go_fdmu_unlock_ */
         return 0;
       }
     }
@@ -156,7 +158,8 @@ static inline bool go_fdmu_close_(go_fdmu_ *f) {
     if (old & GO_FDMU_CLOSED_) {
       return false;
     }
-  } while (!go_cas_ar(&f->word, &old, (old | GO_FDMU_CLOSED_) + (GO_FDMU_BUG_ == 2 ? 0 : GO_FDMU_REF_)));
+  } while (
+      !go_cas_ar(&f->word, &old, (old | GO_FDMU_CLOSED_) + (GO_FDMU_BUG_ == 2 ? 0 : GO_FDMU_REF_)));
   go_sync_woken_ woken = {NULL, NULL};
   go_lock_(&f->lock);
   for (int dir = 0; dir < 2; dir++) {

@@ -71,7 +71,8 @@ static int local_address(go_ctx *ctx, const go_net_ *net, const char *addr, go_a
     r = GO_EINVAL;
   }
   static const uint8_t any6[16];
-  if (r == 0 && net->family == GO_ADDR_NONE && ret->family == GO_ADDR_IP6 && memcmp(ret->ip, any6, 16) == 0) {
+  if (r == 0 && net->family == GO_ADDR_NONE && ret->family == GO_ADDR_IP6 &&
+      memcmp(ret->ip, any6, 16) == 0) {
     ret->family = GO_ADDR_NONE;
   }
   ret->port = hp.port;
@@ -115,7 +116,8 @@ static int open_at(const request *q, const go_addr *a, bool both, go_io_ *ret) {
   }
   r = prepare(&io, q, both);
   if (r == 0) {
-    r = q->net.packets ? go_io_bind_(&io, q->unnamed ? NULL : a) : go_io_listen_(&io, a, q->o->backlog);
+    r = q->net.packets ? go_io_bind_(&io, q->unnamed ? NULL : a)
+                       : go_io_listen_(&io, a, q->o->backlog);
   }
   if (r != 0) {
     go_io_close_(&io);
@@ -130,14 +132,16 @@ static int open_both(const request *q, uint16_t port, go_io_ *ret) {
   go_addr a;
   go_addr_any_(GO_ADDR_IP6, port, &a);
   int r = open_at(q, &a, true, ret);
-  if (r == 0 || r == -EADDRINUSE || r == -EACCES || r == -EMFILE || r == -ENFILE || r == GO_ENOMEM) {
+  if (r == 0 || r == -EADDRINUSE || r == -EACCES || r == -EMFILE || r == -ENFILE ||
+      r == GO_ENOMEM) {
     return r;
   }
   go_addr_any_(GO_ADDR_IP4, port, &a);
   return open_at(q, &a, false, ret);
 }
 
-static int open_socket(go_ctx *ctx, request *q, const char *net, const char *addr, go_io_ *ret, go_addr *ret_at) {
+static int open_socket(go_ctx *ctx, request *q, const char *net, const char *addr, go_io_ *ret,
+                       go_addr *ret_at) {
   int r = go_cancel_err_(ctx);
   if (r == 0) {
     r = go_start_();
@@ -154,7 +158,8 @@ static int open_socket(go_ctx *ctx, request *q, const char *net, const char *add
   if (r != 0) {
     return r;
   }
-  return ret_at->family == GO_ADDR_NONE ? open_both(q, ret_at->port, ret) : open_at(q, ret_at, false, ret);
+  return ret_at->family == GO_ADDR_NONE ? open_both(q, ret_at->port, ret)
+                                        : open_at(q, ret_at, false, ret);
 }
 
 static const go_listen_opts no_opts;
@@ -179,7 +184,8 @@ static int new_listener(const go_io_ *io, go_listener **ret) {
   return 0;
 }
 
-int go_listen_opt(const go_listen_opts *o, go_ctx *ctx, const char *net, const char *addr, go_listener **ret) {
+int go_listen_opt(const go_listen_opts *o, go_ctx *ctx, const char *net, const char *addr,
+                  go_listener **ret) {
   request q = {.o = o != NULL ? o : &no_opts};
   go_listener *l;
   go_io_ io;
@@ -230,7 +236,9 @@ int go_packet_listen(go_ctx *ctx, const char *net, const char *addr, go_conn **r
 
 /* ---- accepting ---- */
 
-static bool is_shortage(int r) { return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == GO_ENOMEM; }
+static bool is_shortage(int r) {
+  return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == GO_ENOMEM;
+}
 
 /* Once, until it has gone well again. */
 static void say_short(go_listener *l, int r) {
@@ -238,7 +246,8 @@ static void say_short(go_listener *l, int r) {
     return;
   }
   static const char text[] = "golib: go_accept: no memory for another connection: waiting\n";
-  static const char files[] = "golib: go_accept: no descriptor for another connection (limit on open files): waiting\n";
+  static const char files[] =
+      "golib: go_accept: no descriptor for another connection (limit on open files): waiting\n";
   bool memory = r == -ENOBUFS || r == GO_ENOMEM;
   l->short_of = true;
   go_os_write_(2, memory ? text : files, memory ? sizeof text - 1 : sizeof files - 1);
@@ -278,7 +287,9 @@ int go_accept(go_ctx *ctx, go_listener *l, go_conn **ret) {
 
 /* ---- all else ---- */
 
-int go_listener_set_deadline(go_listener *l, go_nsec when) { return go_sock_deadline_(&l->s, GO_PD_FOR_READ_, when); }
+int go_listener_set_deadline(go_listener *l, go_nsec when) {
+  return go_sock_deadline_(&l->s, GO_PD_FOR_READ_, when);
+}
 int go_listener_addr(go_listener *l, go_addr *ret) { return go_sock_name_(&l->s, false, ret); }
 intptr_t go_listener_fd(go_listener *l) { return go_sock_fd_(&l->s); }
 int go_listener_close(go_listener *l) { return go_sock_close_(&l->s); }

@@ -160,6 +160,7 @@ TEST(NetCrash, DumpsNameTheWait) {
       Conn c = Dial("tcp", l.Addr());
       Conn s = l.Accept();
       golib_test::Pair quiet;
+      std::string big(16 << 20, 'x');  // more than fits on the way
       go_wg wg{};
       SPAWN_WG(&wg, [&] {
         go_conn *n = nullptr;
@@ -169,11 +170,8 @@ TEST(NetCrash, DumpsNameTheWait) {
         char b;
         CHILD_CHECK(go_read(nullptr, quiet.a, &b, 1) == GO_ECLOSED);
       });
-      SPAWN_WG(&wg, [&] {
-        std::string big(64 << 20, 'x');
-        CHILD_CHECK(Write(s, big) == GO_ECLOSED);
-      });
-      for (int i = 0; i < 20; i++) {  // until they have come to wait
+      SPAWN_WG(&wg, [&] { CHILD_CHECK(Write(s, big) == GO_ECLOSED); });
+      for (int i = 0; i < 50; i++) {  // until they have come to wait
         (void)go_sleep(nullptr, 20 * GO_MS);
         go_dump(2);
       }
@@ -199,7 +197,8 @@ TEST(NetCrash, InAForkedChild) {
         char b;
         go_conn *n = nullptr;
         go_listener *m = nullptr;
-        bool ok = go_read(nullptr, c, &b, 1) == GO_EFORKED && go_write(nullptr, c, "x", 1) == GO_EFORKED &&
+        bool ok = go_read(nullptr, c, &b, 1) == GO_EFORKED &&
+                  go_write(nullptr, c, "x", 1) == GO_EFORKED &&
                   go_accept(nullptr, l, &n) == GO_EFORKED && go_conn_close(c) == GO_EFORKED &&
                   go_listen(nullptr, "tcp", "127.0.0.1:0", &m) == GO_EFORKED &&
                   go_dial(nullptr, "tcp", "127.0.0.1:1", &n) == GO_EFORKED &&
@@ -253,7 +252,9 @@ TEST(NetCrash, FreedWhileInUse) {
     });
   });
   EXPECT_EQ(r.signal, SIGABRT) << r;
-  EXPECT_TRUE(r.Said("go_conn_unref: the last reference was given back while another goroutine uses it")) << r;
+  EXPECT_TRUE(
+      r.Said("go_conn_unref: the last reference was given back while another goroutine uses it"))
+      << r;
 }
 
 }  // namespace

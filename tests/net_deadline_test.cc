@@ -268,9 +268,7 @@ TEST_F(NetDeadline, CancelEveryCall) {
     for (int round = 0; round < Rounds(30); round++) {
       go_ctx *ctx = go_ctx_with_cancel(nullptr);
       go_wg wg{};
-      auto each = [&](auto f) {
-        SPAWN_WG(&wg, [f, ctx] { EXPECT_EQ(f(ctx), GO_ECANCELED); });
-      };
+      auto each = [&](auto f) { SPAWN_WG(&wg, [f, ctx] { EXPECT_EQ(f(ctx), GO_ECANCELED); }); };
       char c;
       go_iovec r = {&c, 1};
       each([&](go_ctx *x) { return go_read(x, p.a, &c, 1); });

@@ -181,7 +181,8 @@ TEST_F(NetPacket, Unix) {
     std::string path = "/tmp/golib_gram_" + std::to_string(getpid());
     struct stat st;
     {
-      Conn b = Open("unixgram", path), a = Open("unixgram", path + "a"), nameless = Open("unixgram", "");
+      Conn b = Open("unixgram", path), a = Open("unixgram", path + "a"),
+           nameless = Open("unixgram", "");
       go_addr to = LocalOf(b), from{};
       char buf[10];
       EXPECT_EQ(go_sendto(nullptr, a, "abc", 3, &to), 3);

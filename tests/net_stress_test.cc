@@ -42,7 +42,8 @@ TEST_F(NetStress, Echo) {
       SPAWN_WG(&servers, [&] {
         go_conn *c = nullptr;
         int r;
-        while ((r = go_accept(nullptr, l, &c)) == 0) SPAWN_WG(&servers, [s = Conn(c)] { Serve(s); });
+        while ((r = go_accept(nullptr, l, &c)) == 0)
+          SPAWN_WG(&servers, [s = Conn(c)] { Serve(s); });
         EXPECT_EQ(r, GO_ECLOSED);
       });
     }

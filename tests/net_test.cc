@@ -40,7 +40,8 @@ namespace {
 
 std::string TempPath(const char *name) {
   const char *dir = getenv("TEST_TMPDIR");
-  return std::string(dir != nullptr && strlen(dir) < 60 ? dir : "/tmp") + "/golib_" + std::to_string(getpid()) + name;
+  return std::string(dir != nullptr && strlen(dir) < 60 ? dir : "/tmp") + "/golib_" +
+         std::to_string(getpid()) + name;
 }
 
 bool HasIp6() {
@@ -158,17 +159,38 @@ TEST(NetAddr, ParseAndFormat) {
     EXPECT_EQ(a.port, again.port);
   }
   const AddrCase bad[] = {
-      {"tcp", "1.2.3.4", ""},         {"tcp", "1.2.3.4:", ""},        {"tcp", "1.2.3.4:65536", ""},
-      {"tcp", "1.2.3.4:-1", ""},      {"tcp", "1.2.3:80", ""},        {"tcp", "1.2.3.4.5:80", ""},
-      {"tcp", "1.2.3.256:80", ""},    {"tcp", "01.2.3.4:80", ""},     {"tcp", "1.2.3.4:080", ""},
-      {"tcp", "::1:80", ""},          {"tcp", "[::1]", ""},           {"tcp", "[::1:80", ""},
-      {"tcp", "[1:2:3:4:5:6:7]:1", ""}, {"tcp", "[1::2::3]:1", ""},   {"tcp", "[:1]:1", ""},
-      {"tcp", "[1:]:1", ""},          {"tcp", "[12345::]:1", ""},     {"tcp", "[::g]:1", ""},
-      {"tcp", "[1:2:3:4:5:6:7:8:9]:1", ""}, {"tcp", "[1:2:3:4:5:6:7:8::]:1", ""},
-      {"tcp", "[::1%]:1", ""},        {"tcp", "[::1%no_such_if]:1", ""}, {"tcp", "localhost:80", ""},
-      {"tcp4", "[::1]:80", ""},       {"tcp6", "1.2.3.4:80", ""},     {"tcp", "", ""},
-      {"unix", "", ""},               {"sctp", "1.2.3.4:80", ""},     {nullptr, "1.2.3.4:80", ""},
-      {"tcp", nullptr, ""},           {"tcp", "1.2.3.4:80 ", ""},     {"tcp", "[]:80", ""},
+      {"tcp", "1.2.3.4", ""},
+      {"tcp", "1.2.3.4:", ""},
+      {"tcp", "1.2.3.4:65536", ""},
+      {"tcp", "1.2.3.4:-1", ""},
+      {"tcp", "1.2.3:80", ""},
+      {"tcp", "1.2.3.4.5:80", ""},
+      {"tcp", "1.2.3.256:80", ""},
+      {"tcp", "01.2.3.4:80", ""},
+      {"tcp", "1.2.3.4:080", ""},
+      {"tcp", "::1:80", ""},
+      {"tcp", "[::1]", ""},
+      {"tcp", "[::1:80", ""},
+      {"tcp", "[1:2:3:4:5:6:7]:1", ""},
+      {"tcp", "[1::2::3]:1", ""},
+      {"tcp", "[:1]:1", ""},
+      {"tcp", "[1:]:1", ""},
+      {"tcp", "[12345::]:1", ""},
+      {"tcp", "[::g]:1", ""},
+      {"tcp", "[1:2:3:4:5:6:7:8:9]:1", ""},
+      {"tcp", "[1:2:3:4:5:6:7:8::]:1", ""},
+      {"tcp", "[::1%]:1", ""},
+      {"tcp", "[::1%no_such_if]:1", ""},
+      {"tcp", "localhost:80", ""},
+      {"tcp4", "[::1]:80", ""},
+      {"tcp6", "1.2.3.4:80", ""},
+      {"tcp", "", ""},
+      {"unix", "", ""},
+      {"sctp", "1.2.3.4:80", ""},
+      {nullptr, "1.2.3.4:80", ""},
+      {"tcp", nullptr, ""},
+      {"tcp", "1.2.3.4:80 ", ""},
+      {"tcp", "[]:80", ""},
   };
   for (const AddrCase &c : bad) {
     go_addr a{};
@@ -306,7 +328,8 @@ TEST_F(Net, CallsAreNotMixed) {
     for (int w = 0; w < kWriters; w++) {
       SPAWN_WG(&wg, [&p, w] {
         std::string s(kSize, static_cast<char>('a' + w));
-        for (int i = 0; i < Rounds(kEach); i++) EXPECT_EQ(Write(p.a, s), static_cast<ptrdiff_t>(kSize));
+        for (int i = 0; i < Rounds(kEach); i++)
+          EXPECT_EQ(Write(p.a, s), static_cast<ptrdiff_t>(kSize));
       });
     }
     int blocks = kWriters * Rounds(kEach), torn = 0;
@@ -746,7 +769,8 @@ TEST_F(Net, Vectors) {
       std::vector<std::string> parts;
       std::vector<go_iovec> v;
       std::string all;
-      for (int i = 0; i < n; i++) parts.push_back(std::string(static_cast<size_t>(i * 7 % 150), static_cast<char>(i)));
+      for (int i = 0; i < n; i++)
+        parts.push_back(std::string(static_cast<size_t>(i * 7 % 150), static_cast<char>(i)));
       for (std::string &s : parts) {
         v.push_back({&s[0], s.size()});
         all += s;

@@ -114,7 +114,8 @@ static void echo(int64_t n, int64_t width, bench_result *r) {
     int64_t count = (width - at) / (procs - i);
     loops[i] = (loop){.ends = ends + 2 * at, .count = count};
     at += count;
-    bench_check(pthread_create(&loops[i].thread, NULL, run_loop, &loops[i]) == 0, "could not start a thread");
+    bench_check(pthread_create(&loops[i].thread, NULL, run_loop, &loops[i]) == 0,
+                "could not start a thread");
   }
   for (int i = 0; i < procs; i++) {
     pthread_join(loops[i].thread, NULL);

@@ -42,10 +42,10 @@ typedef struct go_addr {
   uint8_t family;   /* enum go_addr_family */
   uint8_t path_len; /* Unix: bytes of path; an unnamed one has 0 */
   uint16_t port;
-  uint32_t zone;      /* IPv6, link-local: the interface's number, or 0 */
-  uint8_t ip[16];     /* IPv4: the first four; network order */
-  char path[108];     /* Unix: not terminated; abstract ones begin with a 0 byte */
-  char text[116];     /* "127.0.0.1:8080", "[::1]:80", "/run/x.sock", "@abstract" */
+  uint32_t zone;  /* IPv6, link-local: the interface's number, or 0 */
+  uint8_t ip[16]; /* IPv4: the first four; network order */
+  char path[108]; /* Unix: not terminated; abstract ones begin with a 0 byte */
+  char text[116]; /* "127.0.0.1:8080", "[::1]:80", "/run/x.sock", "@abstract" */
 } go_addr;
 
 /* Its text, which lives in *a: "127.0.0.1:8080". NULL: "". */
@@ -77,9 +77,10 @@ typedef struct go_conn go_conn;
 
 /* How to listen; all-zero is the default. */
 typedef struct go_listen_opts {
-  int backlog;     /* 0: what the system allows */
-  bool reuse_port; /* several sockets, of several processes too, share the port: the system spreads connections */
-  bool keep_path;  /* "unix": leave the socket's file behind when the listener is closed */
+  int backlog; /* 0: what the system allows */
+  bool
+      reuse_port; /* several sockets, of several processes too, share the port: the system spreads connections */
+  bool keep_path; /* "unix": leave the socket's file behind when the listener is closed */
   void *reserved[4];
 } go_listen_opts;
 
@@ -87,10 +88,11 @@ typedef struct go_listen_opts {
  * (go_listener_addr). SO_REUSEADDR is set. A Unix path is removed again when the listener is closed. Suspends only to
  * look a name up; of several addresses the first is taken, IPv4 before IPv6. GO_EINVAL: no such network or address;
  * -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE... Go: net.Listen. */
-GO_API GO_NODISCARD int go_listen(go_ctx *ctx, const char *net, const char *addr, go_listener **ret);
+GO_API GO_NODISCARD int go_listen(go_ctx *ctx, const char *net, const char *addr,
+                                  go_listener **ret);
 /* The same with options (NULL: none). Go: net.ListenConfig. */
-GO_API GO_NODISCARD int go_listen_opt(const go_listen_opts *o, go_ctx *ctx, const char *net, const char *addr,
-                                      go_listener **ret);
+GO_API GO_NODISCARD int go_listen_opt(const go_listen_opts *o, go_ctx *ctx, const char *net,
+                                      const char *addr, go_listener **ret);
 
 /* Waits for a connection. Suspends. Any number of goroutines may; each connection goes to one. Connections that are
  * gone before they are accepted are skipped. Without descriptors (-EMFILE, -ENFILE) or memory for one more it tries again,
@@ -147,7 +149,8 @@ GO_API GO_NODISCARD ptrdiff_t go_writev(go_ctx *ctx, go_conn *c, go_iovec *v, in
 /* Writes n bytes of a file from *offset on, without copying them through the program where the system can; stops at the
  * end of the file. Returns how many were sent, or an error; *offset is advanced by what was sent in both cases. A slow disk
  * blocks the thread meanwhile. GO_EINVAL: the file cannot be read from so. Go: TCPConn.ReadFrom. */
-GO_API GO_NODISCARD ptrdiff_t go_sendfile(go_ctx *ctx, go_conn *c, intptr_t file, int64_t *offset, size_t n);
+GO_API GO_NODISCARD ptrdiff_t go_sendfile(go_ctx *ctx, go_conn *c, intptr_t file, int64_t *offset,
+                                          size_t n);
 
 /* Until when reading, writing or both may wait: an instant of go_now; 0: for ever (the default). A call that waits
  * at that time, or comes later, returns GO_ETIMEDOUT, data or not, until the deadline is set anew, which
@@ -193,15 +196,17 @@ GO_API intptr_t go_conn_fd(go_conn *c);
 /* ---- packets ---- */
 
 /* A packet socket with that address of its own; "" with "unixgram": without one. Errors as go_listen. Go: net.ListenPacket. */
-GO_API GO_NODISCARD int go_packet_listen(go_ctx *ctx, const char *net, const char *addr, go_conn **ret);
+GO_API GO_NODISCARD int go_packet_listen(go_ctx *ctx, const char *net, const char *addr,
+                                         go_conn **ret);
 /* Waits for a packet. Returns its size, which may be 0, or n if it had to be cut off, which *ret_truncated tells.
  * ret_from and ret_truncated may be NULL. go_read does the same, silently. Suspends. Go: PacketConn.ReadFrom. */
-GO_API GO_NODISCARD ptrdiff_t go_recvfrom(go_ctx *ctx, go_conn *c, void *buf, size_t n, go_addr *ret_from,
-                                          bool *ret_truncated);
+GO_API GO_NODISCARD ptrdiff_t go_recvfrom(go_ctx *ctx, go_conn *c, void *buf, size_t n,
+                                          go_addr *ret_from, bool *ret_truncated);
 /* Sends a packet, also an empty one, to `to`; NULL: to the peer of a dialled socket. Returns n. -EMSGSIZE: too large;
  * -EISCONN, -EDESTADDRREQ; GO_EINVAL: an address of another family. Suspends while there is no room.
  * Go: PacketConn.WriteTo. */
-GO_API GO_NODISCARD ptrdiff_t go_sendto(go_ctx *ctx, go_conn *c, const void *buf, size_t n, const go_addr *to);
+GO_API GO_NODISCARD ptrdiff_t go_sendto(go_ctx *ctx, go_conn *c, const void *buf, size_t n,
+                                        const go_addr *to);
 
 GO_EXTERN_C_END_
 

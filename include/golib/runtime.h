@@ -25,8 +25,8 @@ typedef struct go_config {
   size_t stack_size;      /* bytes a goroutine; 0: GOLIB_STACK, else 64 MiB (16 KiB to 1 GiB) */
   int64_t max_goroutines; /* go_spawn returns GO_EAGAIN beyond; 0: no limit */
   bool main_thread;       /* go_main runs its goroutine on the calling thread and nowhere else */
-  bool embedded;          /* goroutines run in go_step alone: see golib/block.h. With procs 0 or 1 */
-  int offload_threads;    /* most threads of go_offload at a time; 0: 64 */
+  bool embedded;       /* goroutines run in go_step alone: see golib/block.h. With procs 0 or 1 */
+  int offload_threads; /* most threads of go_offload at a time; 0: 64 */
   uint64_t reserved_[8];
 } go_config;
 

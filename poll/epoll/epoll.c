@@ -262,7 +262,8 @@ void go_poll_alarm_(int64_t when) {
 
 int go_poll_add_(intptr_t handle, uint64_t key) {
   const int errno_before = errno;
-  struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, .data.u64 = key};
+  struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+                           .data.u64 = key};
   BEFORE_EVENTS();
   int rc = epoll_ctl(epfd, EPOLL_CTL_ADD, (int)handle, &ev) == 0 ? 0 : -errno;
   errno = errno_before;

@@ -11,7 +11,8 @@
 
 #include "poll/ready/ready.h"
 
-_Static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) <= sizeof(((go_addr *)0)->path), "a path fits");
+_Static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) <= sizeof(((go_addr *)0)->path),
+               "a path fits");
 
 static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -52,12 +53,14 @@ static socklen_t to_unix(const go_addr *a, struct sockaddr_un *s) {
 socklen_t go_ready_to_sys_(int family, const go_addr *a, struct sockaddr_storage *ret) {
   memset(ret, 0, sizeof *ret);
   switch (family) {
-    case GO_ADDR_IP4: return a->family == GO_ADDR_IP4 ? to_ip4(a, (struct sockaddr_in *)(void *)ret) : 0;
+    case GO_ADDR_IP4:
+      return a->family == GO_ADDR_IP4 ? to_ip4(a, (struct sockaddr_in *)(void *)ret) : 0;
     case GO_ADDR_IP6:
       return a->family == GO_ADDR_IP4 || a->family == GO_ADDR_IP6
                  ? to_ip6(a, (struct sockaddr_in6 *)(void *)ret)
                  : 0;
-    case GO_ADDR_UNIX: return a->family == GO_ADDR_UNIX ? to_unix(a, (struct sockaddr_un *)(void *)ret) : 0;
+    case GO_ADDR_UNIX:
+      return a->family == GO_ADDR_UNIX ? to_unix(a, (struct sockaddr_un *)(void *)ret) : 0;
     default: return 0;
   }
 }
@@ -76,7 +79,9 @@ static void from_ip6(const struct sockaddr_in6 *s, go_addr *ret) {
 }
 
 static void from_unix(const struct sockaddr_un *s, socklen_t len, go_addr *ret) {
-  size_t n = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path) : 0;
+  size_t n = len > offsetof(struct sockaddr_un, sun_path)
+                 ? len - offsetof(struct sockaddr_un, sun_path)
+                 : 0;
   n = n > sizeof s->sun_path ? sizeof s->sun_path : n;
   if (n > 0 && s->sun_path[0] != '\0') {
     n = strnlen(s->sun_path, n);

@@ -1,14 +1,16 @@
 /* poll/ready/ready.c: core/io.h over a poller that tells when a descriptor is ready: try, park, try again.
  *
  * Why nothing is lost. Descriptors are registered edge-triggered: what came before the last event was taken is told
- * no more. go_pd_begin_ forgets what was told, then it is tried; what comes after begin is told, and go_pd_wait_
- * returns at once. So a try must come between a begin and the wait that follows it.
+ * no more. What was told and has ended no wait yet ends the next one at once, whatever was tried in between. So
+ * all that is needed is a try after each wait.
  *
- * One case needs no try: a read of a TCP stream that has got less than it asked for has emptied the socket
- * (`drained`), at some instant after its begin. What arrives later is an event later. But an event may have said two
+ * And the try before the first wait can be left out after a read of a TCP stream that has got less than it asked
+ * for: it has emptied the socket (`drained`). What arrives later is told later. But an event may have said two
  * things at once: "data", which we have read, and "the stream ends" (or an error, or urgent data, at which the system
- * stops reading for a moment), which we have not noticed. If it was taken before our begin, it has been noted by then: go_pd_more_, looked at
- * after the read. If it is taken later, it is an event later. Unix streams may stop short before file
+ * stops reading for a moment), which we have not noticed. If it has ended our last wait, it was noted before that:
+ * go_pd_more_, looked at after the read. If not, it ends the next. (A read that filled its buffer says nothing. So
+ * after one of these the next asks for more than data: Linux tells how many bytes are left, one at least if the
+ * stream has ended.) Unix streams may stop short before file
  * descriptors that were sent along, and say nothing: there is always a try. So there is on a socket that the user
  * has had in hand: he may have put TLS into it, which reads record by record.
  *
@@ -27,9 +29,34 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
 #define NOINLINE __attribute__((noinline))
 
-_Static_assert(sizeof(go_iovec) == sizeof(struct iovec) && offsetof(go_iovec, base) == offsetof(struct iovec, iov_base) &&
+/* The most frequent calls go past libc's, which are points where a thread may be cancelled, and pay for that;
+ * nobody may cancel a thread that runs goroutines. Sanitizers want to see them. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(SYS_recvfrom) && defined(SYS_sendto) && defined(SYS_recvmsg) && !defined(SANITIZED)
+#define RECV(fd, buf, n) syscall(SYS_recvfrom, fd, buf, n, 0, NULL, NULL)
+#define SEND(fd, buf, n) syscall(SYS_sendto, fd, buf, n, SEND_FLAGS, NULL, 0)
+#define RECVMSG(fd, msg) syscall(SYS_recvmsg, fd, msg, 0)
+#else
+#define RECV(fd, buf, n) recv(fd, buf, n, 0)
+#define SEND(fd, buf, n) send(fd, buf, n, SEND_FLAGS)
+#define RECVMSG(fd, msg) recvmsg(fd, msg, 0)
+#endif
+
+_Static_assert(sizeof(go_iovec) == sizeof(struct iovec) &&
+                   offsetof(go_iovec, base) == offsetof(struct iovec, iov_base) &&
                    offsetof(go_iovec, len) == offsetof(struct iovec, iov_len),
                "go_iovec is the system's");
 
@@ -43,10 +70,10 @@ _Static_assert(sizeof(go_iovec) == sizeof(struct iovec) && offsetof(go_iovec, ba
 #define CHUNK ((size_t)1 << 30)
 
 /* -EWOULDBLOCK is -EAGAIN wherever it matters. */
-#define RETRY(result, call)                    \
-  do {                                         \
-    (result) = (call);                         \
-  } while ((result) < 0 && errno == EINTR);    \
+#define RETRY(result, call)                 \
+  do {                                      \
+    (result) = (call);                      \
+  } while ((result) < 0 && errno == EINTR); \
   if ((result) < 0) (result) = -errno
 
 /* ---- making ---- */
@@ -54,11 +81,16 @@ _Static_assert(sizeof(go_iovec) == sizeof(struct iovec) && offsetof(go_iovec, ba
 static int type_of(bool packets) { return packets ? SOCK_DGRAM : SOCK_STREAM; }
 
 static int domain_of(int family) {
-  return family == GO_ADDR_IP4 ? AF_INET : family == GO_ADDR_IP6 ? AF_INET6 : family == GO_ADDR_UNIX ? AF_UNIX : AF_UNSPEC;
+  return family == GO_ADDR_IP4    ? AF_INET
+         : family == GO_ADDR_IP6  ? AF_INET6
+         : family == GO_ADDR_UNIX ? AF_UNIX
+                                  : AF_UNSPEC;
 }
 
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
-static int new_socket(int domain, int type) { return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+static int new_socket(int domain, int type) {
+  return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
 static int next_connection(int fd, struct sockaddr_storage *from, socklen_t *len) {
   return accept4(fd, (struct sockaddr *)from, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
@@ -99,13 +131,60 @@ static NOINLINE int sys_bind(int fd, const struct sockaddr_storage *s, socklen_t
   return bind(fd, (const struct sockaddr *)s, len) == 0 ? 0 : -errno;
 }
 
-static NOINLINE int sys_listen(int fd, int backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }
+static NOINLINE int sys_listen(int fd, int backlog) {
+  return listen(fd, backlog) == 0 ? 0 : -errno;
+}
 
 static int bind_to(go_io_ *io, const go_addr *a) {
   struct sockaddr_storage s;
   socklen_t len = go_ready_to_sys_(io->family, a, &s);
   return len == 0 ? GO_EINVAL : sys_bind((int)io->fd, &s, len);
 }
+
+static NOINLINE ptrdiff_t sys_recv(int fd, void *buf, size_t n) {
+  ptrdiff_t r;
+  RETRY(r, RECV(fd, buf, n < CHUNK ? n : CHUNK));
+  return r;
+}
+
+#if defined(TCP_INQ) && defined(TCP_CM_INQ)
+
+/* Connections inherit it from their listener. */
+static NOINLINE void ask_for_rest(go_io_ *io) {
+  int on = 1;
+  io->tells = io->tcp && setsockopt((int)io->fd, IPPROTO_TCP, TCP_INQ, &on, sizeof on) == 0;
+}
+
+/* *ret_left: bytes that were left afterwards; < 0: not known. */
+static NOINLINE ptrdiff_t sys_recv_left(int fd, void *buf, size_t n, int *ret_left) {
+  union {
+    struct cmsghdr align;
+    char buf[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec v = {buf, n < CHUNK ? n : CHUNK};
+  struct msghdr msg = {.msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control.buf,
+                       .msg_controllen = sizeof control.buf};
+  ptrdiff_t r;
+  RETRY(r, RECVMSG(fd, &msg));
+  const struct cmsghdr *c = r >= 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+  *ret_left = -1;
+  if (c != NULL && c->cmsg_level == IPPROTO_TCP && c->cmsg_type == TCP_CM_INQ) {
+    memcpy(ret_left, CMSG_DATA(c), sizeof *ret_left);
+  }
+  return r;
+}
+
+#else
+
+static void ask_for_rest(go_io_ *io) { io->tells = false; }
+static ptrdiff_t sys_recv_left(int fd, void *buf, size_t n, int *ret_left) {
+  *ret_left = -1;
+  return sys_recv(fd, buf, n);
+}
+
+#endif
 
 int go_io_bind_(go_io_ *io, const go_addr *a) {
   int r = a != NULL ? bind_to(io, a) : 0;
@@ -116,6 +195,7 @@ int go_io_bind_(go_io_ *io, const go_addr *a) {
 int go_io_listen_(go_io_ *io, const go_addr *a, int backlog) {
   int r = bind_to(io, a);
   if (r == 0) {
+    ask_for_rest(io);
     r = sys_listen((int)io->fd, backlog > 0 ? backlog : INT_MAX);
   }
   return r != 0 ? r : go_pd_open_(io->fd, &io->pd);
@@ -152,8 +232,9 @@ int go_io_connect_(go_ctx *ctx, go_io_ *io, const go_addr *a, int64_t until) {
     return r;
   }
   bool done = r == 0 || r == -EISCONN;
+  ask_for_rest(io);
   r = go_pd_open_(io->fd, &io->pd);
-  while (r == 0 && !done) { /* no begin: nothing is tried before the first wait */
+  while (r == 0 && !done) {
     r = go_pd_wait_until_(ctx, io->pd, GO_PD_WRITE_, GO_PD_CONNECTS_, until);
     if (r == 0) {
       r = sys_connected((int)io->fd);
@@ -193,17 +274,20 @@ static bool is_lost(int r) {
   }
 }
 
-static NOINLINE void sys_close(int fd) { (void)close(fd); } /* not again after EINTR: it is closed */
+static NOINLINE void sys_close(int fd) {
+  (void)close(fd);
+} /* not again after EINTR: it is closed */
 
 int go_io_accept_(go_ctx *ctx, go_io_ *io, go_io_ *ret, go_addr *ret_remote) {
   for (;;) {
-    int r = go_pd_begin_(io->pd, GO_PD_READ_);
+    int r = go_pd_check_(io->pd, GO_PD_READ_);
     if (r != 0) {
       return r;
     }
     r = sys_accept((int)io->fd, ret_remote);
     if (r >= 0) {
-      *ret = (go_io_){.fd = r, .family = io->family, .tcp = io->tcp, .handed = io->handed};
+      *ret = (go_io_){
+          .fd = r, .family = io->family, .tcp = io->tcp, .tells = io->tells, .handed = io->handed};
       r = go_pd_open_(ret->fd, &ret->pd);
       if (r != 0) {
         sys_close((int)ret->fd);
@@ -263,12 +347,6 @@ void go_io_close_(go_io_ *io) {
 
 /* ---- reading ---- */
 
-static NOINLINE ptrdiff_t sys_recv(int fd, void *buf, size_t n) {
-  ptrdiff_t r;
-  RETRY(r, recv(fd, buf, n < CHUNK ? n : CHUNK, 0));
-  return r;
-}
-
 static NOINLINE ptrdiff_t sys_readv(int fd, const go_iovec *v, int n) {
   ptrdiff_t r;
   RETRY(r, readv(fd, (const struct iovec *)(const void *)v, n));
@@ -284,10 +362,27 @@ static inline bool skips_try(go_io_ *io) {
 
 /* A read asked for n bytes and got r > 0. */
 static inline void note_drained(go_io_ *io, ptrdiff_t r, size_t n) {
-  io->drained = io->tcp && (size_t)r < n && r > 0 && go_ld_rlx(&io->handed) == 0 && !go_pd_more_(io->pd);
+  io->filled = (size_t)r == n;
+  io->drained =
+      io->tcp && (size_t)r < n && r > 0 && go_ld_rlx(&io->handed) == 0 && !go_pd_more_(io->pd);
 }
 
-static int wait_readable(go_ctx *ctx, go_io_ *io) { return go_pd_wait_(ctx, io->pd, GO_PD_READ_, GO_PD_READS_); }
+static ptrdiff_t recv_once(go_io_ *io, void *buf, size_t n) {
+  if (!io->filled || !io->tells) {
+    ptrdiff_t r = sys_recv((int)io->fd, buf, n);
+    note_drained(io, r, n < CHUNK ? n : CHUNK);
+    return r;
+  }
+  int left;
+  ptrdiff_t r = sys_recv_left((int)io->fd, buf, n, &left);
+  io->drained = r > 0 && left == 0 && go_ld_rlx(&io->handed) == 0 && !go_pd_more_(io->pd);
+  io->filled = (size_t)r == n || r < 0;
+  return r;
+}
+
+static int wait_readable(go_ctx *ctx, go_io_ *io) {
+  return go_pd_wait_(ctx, io->pd, GO_PD_READ_, GO_PD_READS_);
+}
 
 ptrdiff_t go_io_read_(go_ctx *ctx, go_io_ *io, void *buf, size_t n) {
   bool wait = skips_try(io);
@@ -297,13 +392,12 @@ ptrdiff_t go_io_read_(go_ctx *ctx, go_io_ *io, void *buf, size_t n) {
       io->drained = true; /* nothing has come, or it is told to the next wait */
       return r;
     }
-    r = go_pd_begin_(io->pd, GO_PD_READ_);
+    r = go_pd_check_(io->pd, GO_PD_READ_);
     if (r != 0) {
       return r;
     }
-    r = sys_recv((int)io->fd, buf, n);
+    r = recv_once(io, buf, n);
     if (r != -EAGAIN) {
-      note_drained(io, r, n < CHUNK ? n : CHUNK);
       return r;
     }
     wait = true;
@@ -326,7 +420,7 @@ ptrdiff_t go_io_readv_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
       io->drained = true; /* nothing has come, or it is told to the next wait */
       return r;
     }
-    r = go_pd_begin_(io->pd, GO_PD_READ_);
+    r = go_pd_check_(io->pd, GO_PD_READ_);
     if (r != 0) {
       return r;
     }
@@ -339,7 +433,8 @@ ptrdiff_t go_io_readv_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
   }
 }
 
-static NOINLINE ptrdiff_t sys_recvfrom(int fd, void *buf, size_t n, go_addr *ret_from, bool *ret_truncated) {
+static NOINLINE ptrdiff_t sys_recvfrom(int fd, void *buf, size_t n, go_addr *ret_from,
+                                       bool *ret_truncated) {
   struct sockaddr_storage s;
   struct iovec v = {buf, n};
   struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
@@ -358,9 +453,10 @@ static NOINLINE ptrdiff_t sys_recvfrom(int fd, void *buf, size_t n, go_addr *ret
   return r;
 }
 
-ptrdiff_t go_io_recvfrom_(go_ctx *ctx, go_io_ *io, void *buf, size_t n, go_addr *ret_from, bool *ret_truncated) {
+ptrdiff_t go_io_recvfrom_(go_ctx *ctx, go_io_ *io, void *buf, size_t n, go_addr *ret_from,
+                          bool *ret_truncated) {
   for (;;) {
-    ptrdiff_t r = go_pd_begin_(io->pd, GO_PD_READ_);
+    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_READ_);
     if (r == 0) {
       r = sys_recvfrom((int)io->fd, buf, n, ret_from, ret_truncated);
       if (r != -EAGAIN) {
@@ -378,11 +474,12 @@ ptrdiff_t go_io_recvfrom_(go_ctx *ctx, go_io_ *io, void *buf, size_t n, go_addr 
 
 static NOINLINE ptrdiff_t sys_send(int fd, const void *buf, size_t n) {
   ptrdiff_t r;
-  RETRY(r, send(fd, buf, n < CHUNK ? n : CHUNK, SEND_FLAGS));
+  RETRY(r, SEND(fd, buf, n < CHUNK ? n : CHUNK));
   return r;
 }
 
-static NOINLINE ptrdiff_t sys_sendmsg(int fd, const go_iovec *v, int n, const struct sockaddr_storage *to, socklen_t len) {
+static NOINLINE ptrdiff_t sys_sendmsg(int fd, const go_iovec *v, int n,
+                                      const struct sockaddr_storage *to, socklen_t len) {
   struct msghdr msg = {.msg_iov = (struct iovec *)(void *)(uintptr_t)v};
   msg.msg_iovlen = (__typeof__(msg.msg_iovlen))n; /* of various types */
   if (to != NULL) {
@@ -394,11 +491,13 @@ static NOINLINE ptrdiff_t sys_sendmsg(int fd, const go_iovec *v, int n, const st
   return r;
 }
 
-static int wait_writable(go_ctx *ctx, go_io_ *io) { return go_pd_wait_(ctx, io->pd, GO_PD_WRITE_, GO_PD_WRITES_); }
+static int wait_writable(go_ctx *ctx, go_io_ *io) {
+  return go_pd_wait_(ctx, io->pd, GO_PD_WRITE_, GO_PD_WRITES_);
+}
 
 ptrdiff_t go_io_write_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n) {
   for (;;) {
-    ptrdiff_t r = go_pd_begin_(io->pd, GO_PD_WRITE_);
+    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_WRITE_);
     if (r == 0) {
       r = sys_send((int)io->fd, buf, n);
       if (r != -EAGAIN) {
@@ -412,10 +511,10 @@ ptrdiff_t go_io_write_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n) {
   }
 }
 
-static ptrdiff_t send_all_of(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n, const struct sockaddr_storage *to,
-                             socklen_t len) {
+static ptrdiff_t send_all_of(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n,
+                             const struct sockaddr_storage *to, socklen_t len) {
   for (;;) {
-    ptrdiff_t r = go_pd_begin_(io->pd, GO_PD_WRITE_);
+    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_WRITE_);
     if (r == 0) {
       r = sys_sendmsg((int)io->fd, v, n, to, len);
       if (r != -EAGAIN) {

@@ -30,7 +30,8 @@ static bool is_pending(void) {
 }
 
 /* Not inlined: see poll/ready/ready.c. */
-static __attribute__((noinline)) ptrdiff_t sys_sendfile(int fd, int file, int64_t offset, size_t n) {
+static __attribute__((noinline)) ptrdiff_t sys_sendfile(int fd, int file, int64_t offset,
+                                                        size_t n) {
   sigset_t pipe, before;
   off_t at = (off_t)offset;
   sigemptyset(&pipe);
@@ -53,7 +54,7 @@ static __attribute__((noinline)) ptrdiff_t sys_sendfile(int fd, int file, int64_
 
 ptrdiff_t go_io_sendfile_(go_ctx *ctx, go_io_ *io, intptr_t file, int64_t offset, size_t n) {
   for (;;) {
-    ptrdiff_t r = go_pd_begin_(io->pd, GO_PD_WRITE_);
+    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_WRITE_);
     if (r == 0) {
       r = sys_sendfile((int)io->fd, (int)file, offset, n);
       if (r != -EAGAIN) {
@@ -71,7 +72,8 @@ ptrdiff_t go_io_sendfile_(go_ctx *ctx, go_io_ *io, intptr_t file, int64_t offset
 
 #define CHUNK ((size_t)64 << 10)
 
-static __attribute__((noinline)) ptrdiff_t sys_pread(int file, void *buf, size_t n, int64_t offset) {
+static __attribute__((noinline)) ptrdiff_t sys_pread(int file, void *buf, size_t n,
+                                                     int64_t offset) {
   ptrdiff_t r;
   do {
     r = pread(file, buf, n, (off_t)offset);

@@ -74,7 +74,7 @@ struct one_pd {
   }
 };
 
-/* One sends `N` bytes, each with an event; another reads them as a backend does: begin, try, wait. */
+/* One sends `N` bytes, each with an event; another reads them as a backend does: check, try, wait. */
 template <int N>
 struct bytes : rl::test_suite<bytes<N>, 2> {
   one_pd p;
@@ -92,7 +92,7 @@ struct bytes : rl::test_suite<bytes<N>, 2> {
       return;
     }
     for (uint32_t got = 0; got < N;) {
-      assert(go_pd_begin_(&p.f.pd, GO_PD_READ_) == 0);
+      assert(go_pd_check_(&p.f.pd, GO_PD_READ_) == 0);
       uint32_t n = go_ld_acq(&sent);
       if (n > got) {
         got = n;
@@ -128,7 +128,7 @@ struct drained : rl::test_suite<drained<Together>, 2> {
       if (skip) {
         assert(p.wait() == 0);
       }
-      assert(go_pd_begin_(&p.f.pd, GO_PD_READ_) == 0);
+      assert(go_pd_check_(&p.f.pd, GO_PD_READ_) == 0);
       uint32_t s = go_ld_acq(&state);
       if ((s & 7) > got) {
         got = s & 7;
@@ -195,7 +195,7 @@ struct ends : rl::test_suite<ends, 3> {
         r = p.wait();
       }
       assert(r == GO_ECLOSED);
-      assert(go_pd_begin_(&p.f.pd, GO_PD_READ_) == GO_ECLOSED);
+      assert(go_pd_check_(&p.f.pd, GO_PD_READ_) == GO_ECLOSED);
     }
   }
 };

@@ -41,7 +41,8 @@ class Conn {
 
 class Listener {
  public:
-  explicit Listener(const char *net = "tcp", const char *addr = "127.0.0.1:0", const go_listen_opts *o = nullptr) {
+  explicit Listener(const char *net = "tcp", const char *addr = "127.0.0.1:0",
+                    const go_listen_opts *o = nullptr) {
     int r = go_listen_opt(o, nullptr, net, addr, &l_);
     EXPECT_EQ(r, 0) << net << " " << addr << ": " << go_strerror(r);
   }
@@ -104,7 +105,9 @@ inline std::string ReadAll(go_conn *c) {
   EXPECT_EQ(r, 0) << go_strerror(static_cast<int>(r));
   return s;
 }
-inline ptrdiff_t Write(go_conn *c, const std::string &s) { return go_write(nullptr, c, s.data(), s.size()); }
+inline ptrdiff_t Write(go_conn *c, const std::string &s) {
+  return go_write(nullptr, c, s.data(), s.size());
+}
 
 // Every test leaves as many descriptors and goroutines as it found.
 class NetTest : public testing::Test {
