@@ -44,7 +44,7 @@ GO_FUNC(client, (go_conn *, c), (int64_t, rounds)) {
 
 static go_conn *dial(go_listener *l) {
   go_addr a;
-  go_conn *c;
+  go_conn *c = NULL;
   bench_check(go_listener_addr(l, &a) == 0 && go_dial(NULL, "tcp", go_addr_str(&a), &c) == 0,
               "could not connect");
   return c;

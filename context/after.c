@@ -12,8 +12,8 @@
 
 #undef go_ctx_after
 
-static void put_ref(go_ctx_after_ *a) {
-  if (go_sub_ar(&a->refs, 1u) == 1) { /* acquire: the other one is through with it */
+static void put_refs(go_ctx_after_ *a, uint32_t n) {
+  if (go_sub_ar(&a->refs, n) == n) { /* acquire: the other one is through with it */
     free(a);
   }
 }
@@ -61,7 +61,7 @@ bool go_ctx_start_after_(go_ctx_after_ *a) {
     return false;
   }
   go_ctx *c = a->ctx;
-  put_ref(a);
+  put_refs(a, 1);
   go_ctx_unref(c);
   return true;
 }
@@ -153,8 +153,6 @@ static void stop_it(go_ctx_after_ *a) {
     }
     go_unlock_(&c->cancel.lock);
   }
-  put_ref(a);
-  go_ctx_unref(c);
 }
 
 bool go_ctx_after_stop(go_ctx_stop *stop) {
@@ -162,10 +160,13 @@ bool go_ctx_after_stop(go_ctx_stop *stop) {
   if (a == NULL) {
     return false;
   }
-  bool stopped = win(a, GO_CTX_STOPPED_);
-  if (stopped) {
-    stop_it(a);
+  if (!win(a, GO_CTX_STOPPED_)) {
+    put_refs(a, 1);
+    return false;
   }
-  put_ref(a);
-  return stopped;
+  stop_it(a);
+  go_ctx *c = a->ctx;
+  put_refs(a, 2); /* ours, and the one that starting it would have used up */
+  go_ctx_unref(c);
+  return true;
 }

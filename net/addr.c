@@ -223,7 +223,6 @@ static bool get_ip6(const char *s, const char *end, uint8_t *ip) {
   while (s < end) {
     if (n + 4 <= 16 && get_ip4(s, end, b + n)) {
       n += 4;
-      s = end;
       break;
     }
     uint32_t g;

@@ -104,7 +104,7 @@ void go_os_decommit_(void *p, size_t size) {
  * such advice, but also locked memory, which is rare enough to give up. */
 static uint32_t advise_all(char *const *starts, uint32_t n, size_t size, int advice,
                            go_a32 *failed) {
-  uint32_t done = 0;
+  uint32_t done = size > 0 ? 0 : n;
   while (done < n && go_ld_rlx(failed) == 0) {
     struct iovec ranges[RANGES];
     uint32_t k = 0;
