@@ -162,6 +162,7 @@ def golib_model(name, srcs, size = "medium", deps = [], copts = [], **kwargs):
             "//core:contracts",
             "//core:internal_hdrs",
             "//core:model_srcs",
+            "//net:internal_hdrs",
             "//sync:internal_hdrs",
             "//sync:model_srcs",
         ] + deps,

@@ -33,6 +33,7 @@
 
 #define TICKS_MAX 61
 #define LOOK_EVERY (50 * GO_US)
+#define LINGER (30 * GO_US)
 #define POLL_EVERY (100 * GO_US) /* under load: a look costs about half a microsecond */
 #define NEXT_SLICE GO_MS
 #define STEAL_ROUNDS 4
@@ -733,6 +734,26 @@ static go_g_ *steal(go_m_ *m, go_p_ *p) {
   return NULL;
 }
 
+static go_g_ *find_local(go_m_ *m, go_p_ *p);
+
+/* A spinner that has found nothing, while other Ps run: what they send may wake goroutines any moment, and
+ * to be woken out of the poller costs more than to look there for as long. */
+static __attribute__((noinline)) go_g_ *linger(go_m_ *m, go_p_ *p) {
+  int64_t until = go_os_now_() + LINGER;
+  while (go_ld_rlx(&GO_S->idle.np) + 1 < go_ld_rlx(&GO_S->procs) && go_os_now_() < until) {
+    for (int i = 0; i < 20; i++) {
+      go_arch_relax_();
+    }
+    if (look_poller(p)) {
+      return find_local(m, p);
+    }
+    if (go_work_anywhere_()) {
+      return steal_round(m, p, false, 0);
+    }
+  }
+  return NULL;
+}
+
 static go_g_ *find_local(go_m_ *m, go_p_ *p) {
   if ((int64_t)go_ld_rlx(&p->tm.first) != INT64_MAX) {
     (void)go_tm_run_(m, p, go_os_now_());
@@ -1030,6 +1051,9 @@ static go_g_ *find(go_m_ *m) {
     }
     if (g == NULL) {
       g = steal(m, p);
+    }
+    if (g == NULL && m->spinning && go_ld_rlx(&GO_S->npd) != 0 && go_nobody_polls_()) {
+      g = linger(m, p);
     }
     if (g != NULL) {
       return g;
