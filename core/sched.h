@@ -69,6 +69,15 @@ go_m_ *go_yield_m_(go_m_ *m);
 go_m_ *go_queue_up_(go_m_ *m);
 /* Ends the current goroutine: its deferred calls have run. */
 _Noreturn void go_end_(go_m_ *m);
+/* At the end of a call that might have had to wait: it counts as a turn, so that a goroutine that never has to
+ * leaves its P to others from time to time, and look rounds take place. May suspend. */
+static inline void go_took_turn_(void) {
+  go_m_ *m = go_m_get_();
+  if (m != NULL && m->p != NULL && GO_UNLIKELY_(--m->p->ticks <= 0)) {
+    (void)go_yield_m_(m);
+  }
+}
+
 /* ---- the poller: see core/netpoll.c ---- */
 
 /* Whether nobody sleeps in the poller, who would see what becomes ready. */

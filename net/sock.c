@@ -30,6 +30,7 @@ void go_sock_end_(go_sock_ *s, int dir) {
     destroy(s);
     go_fdmu_done_(&s->mu);
   }
+  go_took_turn_();
 }
 
 bool go_sock_ref_(go_sock_ *s) { return go_fdmu_ref_(&s->mu); }

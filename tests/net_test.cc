@@ -930,6 +930,29 @@ TEST_F(Net, SelfConnect) {
   });
 }
 
+// A goroutine whose reads and writes never have to wait does not keep its P from others, nor from timers.
+TEST_F(Net, BusyConnectionsLeaveRoomForOthers) {
+  golib_test::Procs one(1);
+  RunGo([] {
+    Pair p;
+    std::atomic<bool> stop{false};
+    std::atomic<int> turns{0};
+    go_wg wg{};
+    SPAWN_WG(&wg, [&] {
+      while (!stop) {
+        EXPECT_EQ(Write(p.a, "x"), 1);
+        EXPECT_EQ(ReadN(p.b, 1), "x");
+      }
+    });
+    SPAWN_WG(&wg, [&] {
+      for (; turns < 50; turns++) (void)go_sleep(nullptr, 100 * GO_US);
+      stop = true;
+    });
+    go_wg_wait(&wg);
+    EXPECT_EQ(turns, 50);
+  });
+}
+
 // ---- plain threads
 
 TEST_F(Net, PlainThreads) {
