@@ -21,7 +21,15 @@ void go_backoff_(uint32_t tries) {
   }
 }
 
+/* Pauses before the second try. Two CPUs that take turns at a lock move its cache line, and all that it protects,
+ * with every turn; who stays away for some microseconds lets the other do many turns at a fraction of the cost
+ * (chanmpmc at P = 2: 200 ns an item without, 40 with it). */
+#define STAY_AWAY 64
+
 void go_lock_slow_(go_a32 *l) {
+  for (int i = 0; i < STAY_AWAY; i++) {
+    go_arch_relax_();
+  }
   for (uint32_t tries = 0; !go_trylock_(l); tries++) {
     if (go_forked_()) { /* its holder is not here */
       go_forked_fatal_(__builtin_return_address(0));
