@@ -84,6 +84,22 @@ void go_cancel_del_(go_ctx *ctx, go_cancel_wait_ *w) {
   go_unlock_(&c->lock);
 }
 
+bool go_cancel_park_(go_m_ *m, go_ctx *ctx, uint32_t seq) {
+  go_cancel_wait_ w;
+  go_g_ *g = m->cur;
+  if (go_cancel_add_(ctx, &w, g, seq)) {
+    (void)go_park_(m);
+    go_cancel_del_(ctx, &w);
+    return g->claimed_by == &w;
+  }
+  if (go_claim_(g, seq)) { /* done before we began to wait */
+    go_set_state_(g, GO_G_RUNNING_);
+    return true;
+  }
+  (void)go_park_(m); /* somebody else was faster, and is about to wake us: that counts */
+  return false;
+}
+
 bool go_cancel_begin_(go_cancel_ *c, int err) {
   go_lock_(&c->lock);
   if (go_ld_rlx(&c->err) != 0) {

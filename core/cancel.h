@@ -50,6 +50,10 @@ bool go_cancel_add_(struct go_ctx *ctx, go_cancel_wait_ *w, struct go_g_ *g, uin
 /* Ends it; afterwards nobody refers to w. */
 void go_cancel_del_(struct go_ctx *ctx, go_cancel_wait_ *w);
 
+/* Parks the current goroutine, which has called go_prepark_ and can be found by who may end its wait `seq`; or
+ * does not, if ctx ends it at once. Returns whether ctx has ended the wait: then nobody else will. */
+bool go_cancel_park_(struct go_m_ *m, struct go_ctx *ctx, uint32_t seq);
+
 /* Cancels. The first call wins and returns true, with the lock held and CLOSING set; to be followed by */
 bool go_cancel_begin_(go_cancel_ *c, int err);
 /* which wakes all who wait, and unlocks. m is the calling thread's, or NULL. */

@@ -195,23 +195,11 @@ static __attribute__((noinline)) bool wait_one(go_chan *c, int op, void *v) {
 /* The same, or until ctx is done. 0, GO_ECLOSED, or ctx's code. */
 static int wait_ctx(go_ctx *ctx, go_chan *c, int op, void *v) {
   go_m_ *m = go_enter_();
-  go_cancel_wait_ cw;
   go_waiter_ w = {.g = m->cur, .elem = v, .multi = true, .seq = go_claim_open_(m->cur)};
   go_prepark_(m, op == GO_SEND ? GO_WAIT_CHAN_SEND_ : GO_WAIT_CHAN_RECV_);
   go_waitq_put_(go_queue_of_(c, op), &w);
   go_unlock_(&c->lock);
-  if (!go_cancel_add_(ctx, &cw, w.g, w.seq)) {
-    if (go_claim_(w.g, w.seq)) { /* done before we began to wait: take ourselves out again */
-      w.g->claimed_by = NULL;
-      go_set_state_(w.g, GO_G_RUNNING_);
-    } else {
-      (void)go_park_(m); /* served at the same moment: that counts */
-    }
-  } else {
-    (void)go_park_(m);
-    go_cancel_del_(ctx, &cw);
-  }
-  if (w.g->claimed_by == &w) {
+  if (!go_cancel_park_(m, ctx, w.seq)) {
     return w.ok ? 0 : GO_ECLOSED;
   }
   go_lock_(&c->lock);

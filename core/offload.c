@@ -66,23 +66,6 @@ static void wait_done(go_m_ *m, call *c) {
   (void)go_park_(m);
 }
 
-/* go_prepark_ was called for wait c->seq. Returns whether ctx has ended it. */
-static bool wait_or_cancel(go_m_ *m, go_ctx *ctx, const call *c, uint32_t seq) {
-  go_cancel_wait_ w;
-  go_g_ *g = c->g;
-  if (!go_cancel_add_(ctx, &w, g, seq)) {
-    if (go_claim_(g, seq)) {
-      go_set_state_(g, GO_G_RUNNING_);
-      return true;
-    }
-    (void)go_park_(m); /* its end is on its way to us */
-    return false;
-  }
-  (void)go_park_(m);
-  go_cancel_del_(ctx, &w);
-  return g->claimed_by == &w;
-}
-
 static int wait(go_m_ *m, go_ctx *ctx, call *c) {
   uint32_t seq = c->seq;
   go_prepark_(m, GO_WAIT_OFFLOAD_);
@@ -91,7 +74,7 @@ static int wait(go_m_ *m, go_ctx *ctx, call *c) {
     go_set_state_(c->g, GO_G_RUNNING_);
     return r;
   }
-  if (wait_or_cancel(m, ctx, c, seq)) {
+  if (go_cancel_park_(m, ctx, seq)) {
     if (go_pool_take_back_(&pool, &c->job)) {
       return go_cancel_err_(ctx);
     }

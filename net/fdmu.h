@@ -163,9 +163,7 @@ static inline bool go_fdmu_close_(go_fdmu_ *f) {
   go_sync_woken_ woken = {NULL, NULL};
   go_lock_(&f->lock);
   for (int dir = 0; dir < 2; dir++) {
-    for (go_sync_wait_ *w; (w = go_sync_get_(go_fdmu_list_(f, dir))) != NULL;) {
-      go_sync_woken_add_(&woken, w);
-    }
+    (void)go_sync_get_all_(go_fdmu_list_(f, dir), &woken);
   }
   go_unlock_(&f->lock);
   go_sync_ready_all_(go_m_get_(), &woken);

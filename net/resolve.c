@@ -99,9 +99,7 @@ static void answer(lookup *l, int err) {
   l->err = err;
   go_lock_(&lock);
   take_out(l);
-  for (go_sync_wait_ *w; (w = go_sync_get_(list_of(l))) != NULL;) {
-    go_sync_woken_add_(&woken, w);
-  }
+  (void)go_sync_get_all_(list_of(l), &woken);
   go_unlock_(&lock);
   go_sync_ready_all_(go_m_get_(), &woken);
 }

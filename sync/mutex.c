@@ -26,10 +26,6 @@
 
 enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8, GUARD = 16 };
 
-#define STARVES_AFTER GO_MS
-#define SPINS 4
-#define SPIN_RELAX 8
-
 static go_a32 *word(go_mutex *m) { return (go_a32 *)(void *)&m->state_; }
 static go_sync_list_ list_of(go_mutex *m) { return (go_sync_list_){&m->head_, &m->tail_}; }
 
@@ -60,15 +56,12 @@ static void unguard(go_mutex *mu, uint32_t set, uint32_t clear) {
   while (!go_cas_ar(word(mu), &s, (s & ~(clear | GUARD)) | set)) {}
 }
 
-/* Spinning pays when the holder runs on another P and nothing else wants ours. */
 static bool spin(go_mutex *mu, go_m_ *m) {
-  if (go_ld_rlx(&GO_S->procs) == 1 || (m->p != NULL && !go_runq_empty_(&m->p->q))) {
+  if (!go_sync_may_spin_(m)) {
     return false;
   }
-  for (int i = 0; i < SPINS; i++) {
-    for (int k = 0; k < SPIN_RELAX; k++) {
-      go_arch_relax_();
-    }
+  for (int i = 0; i < GO_SYNC_SPINS_; i++) {
+    go_sync_spin_();
     uint32_t s = go_ld_rlx(word(mu));
     if (s & STARVING) {
       return false;
@@ -95,7 +88,10 @@ static bool take_guarded(go_mutex *mu, bool was_woken) {
 /* The mutex is ours, handed over in starvation: ends that when there is no need for it any more. */
 static void after_hand_over(go_mutex *mu, int64_t waited) {
   guard(mu);
-  unguard(mu, 0, mu->head_ == NULL ? WAITERS | STARVING : waited < STARVES_AFTER ? STARVING : 0u);
+  unguard(mu, 0,
+          mu->head_ == NULL                 ? WAITERS | STARVING
+          : waited < GO_SYNC_STARVES_AFTER_ ? STARVING
+                                            : 0u);
 }
 
 /* ctx is done, and nobody has woken w. */
@@ -123,7 +119,7 @@ static __attribute__((noinline)) int lock_slow(go_ctx *ctx, go_mutex *mu) {
     w.seq = go_claim_open_(w.g);
     go_prepark_(m, GO_WAIT_MUTEX_);
     go_sync_put_(list_of(mu), &w, woken); /* who has waited already stays in front */
-    bool starves = woken && go_os_now_() - w.since > STARVES_AFTER;
+    bool starves = woken && go_os_now_() - w.since > GO_SYNC_STARVES_AFTER_;
     unguard(mu, WAITERS | (starves ? STARVING : 0u), woken && GO_MUTEX_BUG_ != 2 ? WOKEN : 0u);
     if (!go_sync_park_(m, ctx, &w)) {
       return give_up(ctx, mu, &w);

@@ -41,9 +41,7 @@ static __attribute__((noinline)) void wake_all(go_once *o) {
   if (GO_ONCE_BUG_ == 1) {
     go_st_rel(word(o), (uint32_t)DONE);
   }
-  for (go_sync_wait_ *w; (w = go_sync_get_(list_of(o))) != NULL;) {
-    go_sync_woken_add_(&woken, w);
-  }
+  (void)go_sync_get_all_(list_of(o), &woken);
   go_st_rel(word(o), (uint32_t)DONE); /* pairs with guard and go_once_do */
   go_sync_ready_all_(go_m_get_(), &woken);
 }

@@ -57,10 +57,6 @@
 #define GO_RW_HOT_ (READ << 10)
 #endif
 
-#define STARVES_AFTER GO_MS
-#define SPINS 4
-#define SPIN_RELAX 8
-
 #if !defined(GO_RW_TABLE_)
 static go_rw_slots_ table;
 #define GO_RW_TABLE_ (&table)
@@ -165,12 +161,7 @@ static bool nobody_has(uint64_t s) { return !(s & (WRITER | READERS)); }
 
 /* Takes all waiting readers out and gives each the lock. Returns their part of the word. */
 static uint64_t admit(go_rwmutex *rw, go_sync_woken_ *woken) {
-  uint64_t readers = 0;
-  for (go_sync_wait_ *w; (w = go_sync_get_(readers_of(rw))) != NULL;) {
-    go_sync_woken_add_(woken, w);
-    readers += READER;
-  }
-  return readers;
+  return go_sync_get_all_(readers_of(rw), woken) * READER;
 }
 
 /* Nobody has the lock: wakes the first writer, or hands it to him. Returns the word; if no writer waits (all have
@@ -206,15 +197,12 @@ static void pass_on(go_rwmutex *rw, uint64_t s, bool readers_first) {
 
 /* ---- slow paths ---- */
 
-/* Spinning pays when a writer runs on another P and nothing else wants ours. */
 static bool spin(go_rwmutex *rw, const go_m_ *m, bool (*try_it)(go_rwmutex *)) {
-  if (go_ld_rlx(&GO_S->procs) == 1 || (m->p != NULL && !go_runq_empty_(&m->p->q))) {
+  if (!go_sync_may_spin_(m)) {
     return false;
   }
-  for (int i = 0; i < SPINS; i++) {
-    for (int k = 0; k < SPIN_RELAX; k++) {
-      go_arch_relax_();
-    }
+  for (int i = 0; i < GO_SYNC_SPINS_; i++) {
+    go_sync_spin_();
     if (go_ld_rlx(word(rw)) & WWAIT) { /* others wait already */
       return false;
     }
@@ -277,7 +265,7 @@ static int give_up_lock(go_ctx *ctx, go_rwmutex *rw, go_sync_wait_ *w) {
 /* The lock is ours, handed over in starvation: ends that when there is no need for it any more. */
 static void after_hand_over(go_rwmutex *rw, int64_t waited) {
   uint64_t s = guard(rw);
-  unguard(rw, waited < STARVES_AFTER ? s & ~STARVING : s);
+  unguard(rw, waited < GO_SYNC_STARVES_AFTER_ ? s & ~STARVING : s);
 }
 
 static __attribute__((noinline)) int lock_slow(go_ctx *ctx, go_rwmutex *rw) {
@@ -296,7 +284,7 @@ static __attribute__((noinline)) int lock_slow(go_ctx *ctx, go_rwmutex *rw) {
     w.seq = go_claim_open_(w.g);
     go_prepark_(m, GO_WAIT_RWMUTEX_W_);
     go_sync_put_(writers_of(rw), &w, woken); /* who has waited already stays in front */
-    bool starves = woken && go_os_now_() - w.since > STARVES_AFTER;
+    bool starves = woken && go_os_now_() - w.since > GO_SYNC_STARVES_AFTER_;
     unguard(rw, s | (starves ? STARVING : 0));
     if (!go_sync_park_(m, ctx, &w)) {
       return give_up_lock(ctx, rw, &w);

@@ -46,10 +46,7 @@ static inline bool take(go_sem *s, int64_t n) {
 static void give(go_sem *s, go_sync_woken_ *woken) {
   for (sem_wait *w; (w = (sem_wait *)s->head_) != NULL && fits(s, w->n);) {
     go_sync_del_(list_of(s), &w->w);
-    if (!w->w.multi || go_claim_(w->w.g, w->w.seq)) {
-      if (w->w.multi) {
-        w->w.g->claimed_by = &w->w;
-      }
+    if (go_sync_claim_(&w->w)) {
       s->used_ += w->n;
       go_sync_woken_add_(woken, &w->w);
     } else if (GO_SEM_BUG_ == 1) {

@@ -6,6 +6,7 @@
 #ifndef GOLIB_SYNC_WAIT_H_
 #define GOLIB_SYNC_WAIT_H_
 
+#include "core/arch.h"
 #include "core/sched.h"
 
 typedef struct go_sync_wait_ {
@@ -57,14 +58,23 @@ static inline void go_sync_del_(go_sync_list_ l, go_sync_wait_ *w) {
   }
 }
 
+/* Whether w, which was taken out, is still waiting: then it is the caller's to ready. */
+static inline bool go_sync_claim_(go_sync_wait_ *w) {
+  if (!w->multi) {
+    return true;
+  }
+  bool ours = go_claim_(w->g, w->seq);
+  if (ours) {
+    w->g->claimed_by = w;
+  }
+  return ours;
+}
+
 /* Takes out the first whose wait is still open, claimed. NULL: none. */
 static inline go_sync_wait_ *go_sync_get_(go_sync_list_ l) {
   for (go_sync_wait_ *w; (w = (go_sync_wait_ *)*l.head) != NULL;) {
     go_sync_del_(l, w);
-    if (!w->multi || go_claim_(w->g, w->seq)) {
-      if (w->multi) {
-        w->g->claimed_by = w;
-      }
+    if (go_sync_claim_(w)) {
       return w;
     }
   }
@@ -87,6 +97,15 @@ static inline void go_sync_woken_add_(go_sync_woken_ *l, go_sync_wait_ *w) {
   l->last = w;
 }
 
+/* Takes out all whose waits are still open. Returns how many. */
+static inline uint32_t go_sync_get_all_(go_sync_list_ l, go_sync_woken_ *woken) {
+  uint32_t n = 0;
+  for (go_sync_wait_ *w; (w = go_sync_get_(l)) != NULL; n++) {
+    go_sync_woken_add_(woken, w);
+  }
+  return n;
+}
+
 static inline void go_sync_ready_all_(go_m_ *m, const go_sync_woken_ *l) {
   for (go_sync_wait_ *w = l->first, *next; w != NULL; w = next) {
     next = w->next;
@@ -94,26 +113,28 @@ static inline void go_sync_ready_all_(go_m_ *m, const go_sync_woken_ *l) {
   }
 }
 
+/* Locks spin so often before they wait, */
+#define GO_SYNC_SPINS_ 4
+/* if that may pay: the holder can run on another P, and nothing else wants ours. */
+static inline bool go_sync_may_spin_(const go_m_ *m) {
+  return go_ld_rlx(&GO_S->procs) != 1 && (m->p == NULL || go_runq_empty_(&m->p->q));
+}
+static inline void go_sync_spin_(void) {
+  for (int i = 0; i < 8; i++) {
+    go_arch_relax_();
+  }
+}
+/* Who has waited for longer is handed the lock. */
+#define GO_SYNC_STARVES_AFTER_ GO_MS
+
 /* Waits until woken, or ctx is done. The node is in its list, go_prepark_ has been called, the object's
  * lock is free. Returns whether it was woken; false: the caller takes the node out. */
 static inline bool go_sync_park_(go_m_ *m, go_ctx *ctx, go_sync_wait_ *w) {
-  go_cancel_wait_ cw;
-  go_g_ *g = w->g;
-  if (!w->multi) {
-    (void)go_park_(m);
-    return true;
-  }
-  if (!go_cancel_add_(ctx, &cw, g, w->seq)) {
-    if (go_claim_(g, w->seq)) {
-      go_set_state_(g, GO_G_RUNNING_);
-      return false;
-    }
-    (void)go_park_(m);
-    return true;
+  if (w->multi) {
+    return !go_cancel_park_(m, ctx, w->seq);
   }
   (void)go_park_(m);
-  go_cancel_del_(ctx, &cw);
-  return g->claimed_by == w;
+  return true;
 }
 
 /* sync/mutex.c, for condition variables: unlocks, as a step of the caller's going to sleep. It has called go_prepark_,

@@ -17,9 +17,7 @@ static go_sync_list_ list_of(go_wg *wg) { return (go_sync_list_){&wg->head_, &wg
 static __attribute__((noinline)) void wake_all(go_wg *wg) {
   go_sync_woken_ woken = {NULL, NULL};
   go_lock_(lock_of(wg));
-  for (go_sync_wait_ *w; (w = go_sync_get_(list_of(wg))) != NULL;) {
-    go_sync_woken_add_(&woken, w);
-  }
+  (void)go_sync_get_all_(list_of(wg), &woken);
   go_unlock_(lock_of(wg));
   go_sync_ready_all_(go_m_get_(), &woken);
 }

@@ -22,22 +22,9 @@ void init(go_ctx *c) {
 /* Waits with ctx; `other` is what else may end the wait. Returns whether ctx did. */
 bool wait(go_ctx *ctx, rl::atomic<go_g_ *> *other) {
   go_m_ *m = go_enter_();
-  go_g_ *g = m->cur;
-  go_cancel_wait_ w;
-  uint32_t seq = go_claim_open_(g);
-  bool cancelled;
-  other->store(g, rl::mo_release, $);
-  if (!go_cancel_add_(ctx, &w, g, seq)) {
-    cancelled = go_claim_(g, seq);
-    if (!cancelled) {
-      (void)go_park_(m);
-    }
-  } else {
-    (void)go_park_(m);
-    go_cancel_del_(ctx, &w);
-    cancelled = g->claimed_by == &w;
-  }
-  return cancelled;
+  uint32_t seq = go_claim_open_(m->cur);
+  other->store(m->cur, rl::mo_release, $);
+  return go_cancel_park_(m, ctx, seq);
 }
 
 /* What was written before the cancel is visible to who learns of it. Thread 0 cancels, 1 waits, 2 may wake it. */
