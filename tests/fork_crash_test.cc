@@ -213,6 +213,33 @@ int Codes() {
   go_wg_add(&wg, 1);
   CHECK_FORKED(go_wg_wait_ctx(nullptr, &wg));
   go_wg_done(&wg);
+  go_rwmutex rw{};
+  CHILD_CHECK(go_rwmutex_rlock_ctx(nullptr, &rw) == 0);
+  CHECK_FORKED(go_rwmutex_lock_ctx(nullptr, &rw));
+  go_rwmutex_runlock(&rw);
+  CHILD_CHECK(go_rwmutex_lock_ctx(nullptr, &rw) == 0);
+  CHECK_FORKED(go_rwmutex_rlock_ctx(nullptr, &rw));
+  go_rwmutex_unlock(&rw);
+  go_sem sem = GO_SEM_INIT(1);
+  CHILD_CHECK(go_sem_acquire(nullptr, &sem, 1) == 0);
+  CHECK_FORKED(go_sem_acquire(nullptr, &sem, 1));
+  go_sem_release(&sem, 1);
+  go_cond cond{};
+  go_mutex_lock(&mu);
+  CHECK_FORKED(go_cond_wait_ctx(nullptr, &cond, &mu));
+  go_mutex_unlock(&mu);
+  CHECK_FORKED(go_offload(nullptr, Nothing, nullptr));
+  CHECK_FORKED(go_fd_wait(nullptr, 0, GO_FD_READ));
+  intptr_t file;
+  CHECK_FORKED(go_file_open(nullptr, "/", GO_FILE_READ, 0, &file));
+
+  // Contexts are memory, but for deadlines and callbacks.
+  go_ctx *ctx = go_ctx_with_cancel(nullptr);
+  CHILD_CHECK(go_ctx_with_timeout(ctx, GO_HOUR) == nullptr);
+  go_ctx_cancel(ctx);
+  CHILD_CHECK(go_ctx_err(ctx) == GO_ECANCELED);
+  CHECK_FORKED(go_ctx_after(ctx, Nothing, nullptr, nullptr));
+  go_ctx_unref(ctx);
 
   // What only looks.
   CHILD_CHECK(go_id() == 0);
@@ -271,6 +298,26 @@ TEST(Fork, FunctionsThatDie) {
       {"go_chan_close of one who waits", [] { go_chan_close(waited); }},
       {"go_mutex_lock", [] { go_mutex_lock(&held); }},
       {"go_wg_wait", [] { go_wg_wait(&counted); }},
+      {"go_rwmutex_lock",
+       [] {
+         go_rwmutex rw{};
+         go_rwmutex_rlock(&rw);
+         go_rwmutex_lock(&rw);
+       }},
+      {"go_cond_wait",
+       [] {
+         go_cond c{};
+         go_mutex mu{};
+         go_mutex_lock(&mu);
+         go_cond_wait(&c, &mu);
+       }},
+      {"go_timer_start",
+       [] {
+         go_timer t{};
+         (void)!go_timer_start(&t, GO_HOUR, Nothing, nullptr);
+       }},
+      {"go_ticker_new", [] { (void)!go_ticker_new(GO_HOUR); }},
+      {"go_after", [] { (void)!go_after(GO_HOUR); }},
       {"go_local_set",
        [] {
          go_local l{};
