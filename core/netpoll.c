@@ -130,20 +130,11 @@ int go_pd_check_slow_(go_pd_ *pd, int dir) {
   return err;
 }
 
-/* The time-out of one wait. */
-static void time_out(go_m_ *m, void *arg, uint32_t seq) {
-  go_g_ *g = (go_g_ *)arg;
-  if (go_claim_(g, seq)) {
-    g->claimed_by = NULL;
-    go_ready_(m, g);
-  }
-}
-
 /* park, where others than those who take w out may end the wait: a context, a time-out. */
 static int park_multi(go_m_ *m, go_ctx *ctx, go_pd_ *pd, int dir, pd_wait *w, int64_t until) {
   go_cancel_wait_ cw;
   go_g_ *g = w->g;
-  go_tm_ tm = {.when = until, .fn = time_out, .arg = g, .seq = w->seq};
+  go_tm_ tm = {.when = until, .fn = go_tm_claim_, .arg = g, .seq = w->seq};
   if (!go_cancel_add_(ctx, &cw, g, w->seq)) {
     if (go_claim_(g, w->seq)) {
       go_set_state_(g, GO_G_RUNNING_);

@@ -123,6 +123,15 @@ void go_tm_wake_(int64_t when);
 bool go_tm_move_in_(go_m_ *m, go_tm_ *tm, int64_t when);
 /* Readies g, which has called go_prepark_, at or after `when`: nothing else does. 0 or GO_ENOMEM. */
 int go_tm_sleep_(go_m_ *m, go_g_ *g, int64_t when);
+/* A timer's fn: the time-out of wait number seq of a goroutine, arg. It readies it, with claimed_by NULL, unless
+ * another has ended the wait. */
+static inline void go_tm_claim_(go_m_ *m, void *arg, uint32_t seq) {
+  go_g_ *g = (go_g_ *)arg;
+  if (go_claim_(g, seq)) {
+    g->claimed_by = NULL;
+    go_ready_(m, g);
+  }
+}
 void go_tm_heap_free_(go_tm_heap_ *h);
 /* Takes it out: true when it was still waiting; false when fn has run, runs, or is about to. */
 bool go_tm_del_(go_tm_ *tm);

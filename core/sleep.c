@@ -6,19 +6,6 @@
 
 go_nsec go_now(void) { return go_os_now_(); }
 
-static void wake_sleeper(go_m_ *m, void *arg, uint32_t seq) {
-  go_g_ *g = arg;
-  if (go_claim_(g, seq)) {
-    g->claimed_by = NULL;
-    go_ready_(m, g);
-  }
-}
-
-static int64_t deadline_of(go_nsec d) {
-  int64_t now = go_os_now_();
-  return d > INT64_MAX - 1 - now ? INT64_MAX - 1 : now + d;
-}
-
 /* A plain thread needs no timer: its futex wait has a time-out. */
 static int sleep_thread(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
   bool forever = until == GO_FOREVER;
@@ -68,7 +55,7 @@ static int sleep_plain(go_m_ *m, int64_t until, uint8_t reason) {
 static int sleep_g(go_m_ *m, go_ctx *ctx, int64_t until, uint8_t reason) {
   bool forever = until == GO_FOREVER;
   go_g_ *g = m->cur;
-  go_tm_ tm = {.when = until, .fn = wake_sleeper, .arg = g, .seq = go_claim_open_(g)};
+  go_tm_ tm = {.when = until, .fn = go_tm_claim_, .arg = g, .seq = go_claim_open_(g)};
   go_cancel_wait_ w;
   go_prepark_(m, reason);
   if (!go_cancel_add_(ctx, &w, g, tm.seq)) {
@@ -106,7 +93,7 @@ int go_sleep(go_ctx *ctx, go_nsec d) {
   if (r != 0 || d <= 0) {
     return r;
   }
-  return sleep_until(ctx, d == GO_FOREVER ? GO_FOREVER : deadline_of(d), GO_WAIT_SLEEP_);
+  return sleep_until(ctx, go_tm_when_(d), GO_WAIT_SLEEP_);
 }
 
 int go_wait_done_(go_ctx *ctx, uint8_t reason) { return sleep_until(ctx, GO_FOREVER, reason); }

@@ -133,6 +133,13 @@ static inline uint32_t go_claim_open_(go_g_ *g) { return go_ld_rlx(&g->claim); }
 static inline bool go_claim_(go_g_ *g, uint32_t seq) {
   return go_ld_rlx(&g->claim) == seq && go_cas_ar(&g->claim, &seq, seq + 1);
 }
+static inline void go_tm_claim_(go_m_ *m, void *arg, uint32_t seq) {
+  go_g_ *g = (go_g_ *)arg;
+  if (go_claim_(g, seq)) {
+    g->claimed_by = NULL;
+    go_ready_(m, g);
+  }
+}
 
 #include "core/cancel.c"
 
