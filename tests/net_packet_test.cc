@@ -175,6 +175,39 @@ TEST_F(NetPacket, Deadline) {
   });
 }
 
+// All ways to read share what is known of the socket: a wait of one that has failed, and one of another that has taken
+// the event of two packets.
+TEST_F(NetPacket, WaysToReadMixed) {
+  golib_test::Procs one(1);  // both packets are there before the reader runs
+  RunGo([] {
+    Conn a = Open("udp", "127.0.0.1:0");
+    const go_addr at = LocalOf(a);
+    Conn b = Dial("udp", go_addr_str(&at));
+    for (int i = 0; i < 6; i++) {
+      char c = 0;
+      go_iovec v{&c, 1};
+      auto read = [&](bool vector) {
+        return vector ? go_readv(nullptr, a, &v, 1)
+                      : go_recvfrom(nullptr, a, &c, 1, nullptr, nullptr);
+      };
+      EXPECT_EQ(go_conn_set_read_deadline(a, go_now() + GO_MS), 0);
+      EXPECT_EQ(read(i & 1), GO_ETIMEDOUT);
+      EXPECT_EQ(go_conn_set_read_deadline(a, go_now() + 10 * GO_SEC), 0);
+      go_wg wg{};
+      SPAWN_WG(&wg, [&] {
+        Settle();
+        EXPECT_EQ(Write(b, "1"), 1);
+        EXPECT_EQ(Write(b, "2"), 1);
+      });
+      EXPECT_EQ(read(i & 2), 1);
+      EXPECT_EQ(c, '1');
+      EXPECT_EQ(read(!(i & 2)), 1);
+      EXPECT_EQ(c, '2');
+      go_wg_wait(&wg);
+    }
+  });
+}
+
 // Go: TestUnixgramZeroBytePayload, TestUnixgramAutobind's kin.
 TEST_F(NetPacket, Unix) {
   RunGo([] {

@@ -278,33 +278,33 @@ static NOINLINE void sys_close(int fd) {
   (void)close(fd);
 } /* not again after EINTR: it is closed */
 
+typedef struct guest {
+  int fd;
+  go_addr *ret_remote;
+} guest;
+
+static ptrdiff_t try_accept(go_io_ *io, void *arg) {
+  guest *g = (guest *)arg;
+  g->fd = sys_accept((int)io->fd, g->ret_remote);
+  return g->fd < 0 ? g->fd : 0;
+}
+
 int go_io_accept_(go_ctx *ctx, go_io_ *io, go_io_ *ret, go_addr *ret_remote) {
-  for (;;) {
-    int r = go_pd_check_(io->pd, GO_PD_READ_);
-    if (r != 0) {
-      return r;
-    }
-    r = sys_accept((int)io->fd, ret_remote);
-    if (r >= 0) {
-      *ret = (go_io_){
-          .fd = r, .family = io->family, .tcp = io->tcp, .tells = io->tells, .handed = io->handed};
-      r = go_pd_open_(ret->fd, &ret->pd);
-      if (r != 0) {
-        sys_close((int)ret->fd);
-      }
-      return r;
-    }
-    if (is_lost(r)) {
-      continue;
-    }
-    if (r != -EAGAIN) {
-      return r;
-    }
-    r = go_pd_wait_(ctx, io->pd, GO_PD_READ_, GO_PD_ACCEPTS_);
-    if (r != 0) {
-      return r;
-    }
+  guest g = {-1, ret_remote};
+  int r;
+  do {
+    r = (int)go_ready_do_(ctx, io, GO_PD_READ_, GO_PD_ACCEPTS_, try_accept, &g);
+  } while (is_lost(r));
+  if (r != 0) {
+    return r;
   }
+  *ret = (go_io_){
+      .fd = g.fd, .family = io->family, .tcp = io->tcp, .tells = io->tells, .handed = io->handed};
+  r = go_pd_open_(ret->fd, &ret->pd);
+  if (r != 0) {
+    sys_close(g.fd);
+  }
+  return r;
 }
 
 int go_io_pause_(go_ctx *ctx, go_io_ *io, int64_t until) {
@@ -353,13 +353,6 @@ static NOINLINE ptrdiff_t sys_readv(int fd, const go_iovec *v, int n) {
   return r;
 }
 
-/* Before a try: whether to wait instead. */
-static inline bool skips_try(go_io_ *io) {
-  bool is = io->drained;
-  io->drained = false;
-  return is;
-}
-
 /* A read asked for n bytes and got r > 0. */
 static inline void note_drained(go_io_ *io, ptrdiff_t r, size_t n) {
   io->filled = (size_t)r == n;
@@ -380,28 +373,20 @@ static ptrdiff_t recv_once(go_io_ *io, void *buf, size_t n) {
   return r;
 }
 
-static int wait_readable(go_ctx *ctx, go_io_ *io) {
-  return go_pd_wait_(ctx, io->pd, GO_PD_READ_, GO_PD_READS_);
+/* What a try is given. */
+typedef struct span {
+  void *buf;
+  size_t n;
+} span;
+
+static ptrdiff_t try_read(go_io_ *io, void *arg) {
+  const span *s = (const span *)arg;
+  return recv_once(io, s->buf, s->n);
 }
 
 ptrdiff_t go_io_read_(go_ctx *ctx, go_io_ *io, void *buf, size_t n) {
-  bool wait = skips_try(io);
-  for (;;) {
-    ptrdiff_t r = wait ? wait_readable(ctx, io) : 0;
-    if (r != 0) {
-      io->drained = true; /* nothing has come, or it is told to the next wait */
-      return r;
-    }
-    r = go_pd_check_(io->pd, GO_PD_READ_);
-    if (r != 0) {
-      return r;
-    }
-    r = recv_once(io, buf, n);
-    if (r != -EAGAIN) {
-      return r;
-    }
-    wait = true;
-  }
+  span s = {buf, n};
+  return go_ready_do_(ctx, io, GO_PD_READ_, GO_PD_READS_, try_read, &s);
 }
 
 static size_t size_of(const go_iovec *v, int n) {
@@ -412,26 +397,35 @@ static size_t size_of(const go_iovec *v, int n) {
   return size;
 }
 
-ptrdiff_t go_io_readv_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
-  bool wait = skips_try(io);
-  for (;;) {
-    ptrdiff_t r = wait ? wait_readable(ctx, io) : 0;
-    if (r != 0) {
-      io->drained = true; /* nothing has come, or it is told to the next wait */
-      return r;
-    }
-    r = go_pd_check_(io->pd, GO_PD_READ_);
-    if (r != 0) {
-      return r;
-    }
-    r = sys_readv((int)io->fd, v, n);
-    if (r != -EAGAIN) {
-      note_drained(io, r, size_of(v, n) < CHUNK ? size_of(v, n) : CHUNK);
-      return r;
-    }
-    wait = true;
+typedef struct spans {
+  const go_iovec *v;
+  int n;
+  size_t size;
+} spans;
+
+static ptrdiff_t try_readv(go_io_ *io, void *arg) {
+  const spans *s = (const spans *)arg;
+  ptrdiff_t r = sys_readv((int)io->fd, s->v, s->n);
+  if (r != -EAGAIN) {
+    note_drained(io, r, s->size < CHUNK ? s->size : CHUNK);
   }
+  return r;
 }
+
+ptrdiff_t go_io_readv_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
+  spans s = {v, n, size_of(v, n)};
+  return go_ready_do_(ctx, io, GO_PD_READ_, GO_PD_READS_, try_readv, &s);
+}
+
+/* A packet that comes or goes. */
+typedef struct packet {
+  const go_iovec *v;
+  int n;
+  struct sockaddr_storage *to; /* or NULL */
+  socklen_t len;
+  go_addr *ret_from; /* or NULL */
+  bool *ret_truncated;
+} packet;
 
 static NOINLINE ptrdiff_t sys_recvfrom(int fd, void *buf, size_t n, go_addr *ret_from,
                                        bool *ret_truncated) {
@@ -453,21 +447,16 @@ static NOINLINE ptrdiff_t sys_recvfrom(int fd, void *buf, size_t n, go_addr *ret
   return r;
 }
 
+static ptrdiff_t try_recvfrom(go_io_ *io, void *arg) {
+  const packet *p = (const packet *)arg;
+  return sys_recvfrom((int)io->fd, p->v->base, p->v->len, p->ret_from, p->ret_truncated);
+}
+
 ptrdiff_t go_io_recvfrom_(go_ctx *ctx, go_io_ *io, void *buf, size_t n, go_addr *ret_from,
                           bool *ret_truncated) {
-  for (;;) {
-    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_READ_);
-    if (r == 0) {
-      r = sys_recvfrom((int)io->fd, buf, n, ret_from, ret_truncated);
-      if (r != -EAGAIN) {
-        return r;
-      }
-      r = wait_readable(ctx, io);
-    }
-    if (r != 0) {
-      return r;
-    }
-  }
+  go_iovec v = {buf, n};
+  packet p = {.v = &v, .n = 1, .ret_from = ret_from, .ret_truncated = ret_truncated};
+  return go_ready_do_(ctx, io, GO_PD_READ_, GO_PD_READS_, try_recvfrom, &p);
 }
 
 /* ---- writing ---- */
@@ -491,45 +480,27 @@ static NOINLINE ptrdiff_t sys_sendmsg(int fd, const go_iovec *v, int n,
   return r;
 }
 
-static int wait_writable(go_ctx *ctx, go_io_ *io) {
-  return go_pd_wait_(ctx, io->pd, GO_PD_WRITE_, GO_PD_WRITES_);
+static ptrdiff_t try_write(go_io_ *io, void *arg) {
+  const span *s = (const span *)arg;
+  return sys_send((int)io->fd, s->buf, s->n);
 }
 
 ptrdiff_t go_io_write_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n) {
-  for (;;) {
-    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_WRITE_);
-    if (r == 0) {
-      r = sys_send((int)io->fd, buf, n);
-      if (r != -EAGAIN) {
-        return r;
-      }
-      r = wait_writable(ctx, io);
-    }
-    if (r != 0) {
-      return r;
-    }
-  }
+  span s = {(void *)(uintptr_t)buf, n};
+  return go_ready_do_(ctx, io, GO_PD_WRITE_, GO_PD_WRITES_, try_write, &s);
 }
 
-static ptrdiff_t send_all_of(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n,
-                             const struct sockaddr_storage *to, socklen_t len) {
-  for (;;) {
-    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_WRITE_);
-    if (r == 0) {
-      r = sys_sendmsg((int)io->fd, v, n, to, len);
-      if (r != -EAGAIN) {
-        return r;
-      }
-      r = wait_writable(ctx, io);
-    }
-    if (r != 0) {
-      return r;
-    }
-  }
+static ptrdiff_t try_send(go_io_ *io, void *arg) {
+  const packet *p = (const packet *)arg;
+  return sys_sendmsg((int)io->fd, p->v, p->n, p->to, p->len);
+}
+
+static ptrdiff_t send_parts(go_ctx *ctx, go_io_ *io, packet p) {
+  return go_ready_do_(ctx, io, GO_PD_WRITE_, GO_PD_WRITES_, try_send, &p);
 }
 
 ptrdiff_t go_io_writev_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
-  return send_all_of(ctx, io, v, n, NULL, 0);
+  return send_parts(ctx, io, (packet){.v = v, .n = n});
 }
 
 ptrdiff_t go_io_sendto_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n, const go_addr *to) {
@@ -539,7 +510,7 @@ ptrdiff_t go_io_sendto_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n, cons
     return GO_EINVAL;
   }
   go_iovec v = {(void *)(uintptr_t)buf, n};
-  return send_all_of(ctx, io, &v, 1, to != NULL ? &s : NULL, len);
+  return send_parts(ctx, io, (packet){.v = &v, .n = 1, .to = to != NULL ? &s : NULL, .len = len});
 }
 
 NOINLINE int go_io_shutdown_(go_io_ *io, int how) {

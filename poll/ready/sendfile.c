@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/io.h"
+#include "poll/ready/ready.h"
 
 #if defined(__linux__)
 
@@ -52,20 +52,20 @@ static __attribute__((noinline)) ptrdiff_t sys_sendfile(int fd, int file, int64_
   return r;
 }
 
+typedef struct part {
+  intptr_t file;
+  int64_t offset;
+  size_t n;
+} part;
+
+static ptrdiff_t try_sendfile(go_io_ *io, void *arg) {
+  const part *p = (const part *)arg;
+  return sys_sendfile((int)io->fd, (int)p->file, p->offset, p->n);
+}
+
 ptrdiff_t go_io_sendfile_(go_ctx *ctx, go_io_ *io, intptr_t file, int64_t offset, size_t n) {
-  for (;;) {
-    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_WRITE_);
-    if (r == 0) {
-      r = sys_sendfile((int)io->fd, (int)file, offset, n);
-      if (r != -EAGAIN) {
-        return r;
-      }
-      r = go_pd_wait_(ctx, io->pd, GO_PD_WRITE_, GO_PD_WRITES_);
-    }
-    if (r != 0) {
-      return r;
-    }
-  }
+  part p = {file, offset, n};
+  return go_ready_do_(ctx, io, GO_PD_WRITE_, GO_PD_WRITES_, try_sendfile, &p);
 }
 
 #else
