@@ -1,7 +1,5 @@
 /* net/conn.c: connections.
  *
- * Two counts. refs: who has a go_conn *, and so its memory. s.mu: who is inside a call, and so its descriptor. Closing
- * waits for the second, the last unref frees the first.
  * Go: net/net.go, internal/poll/fd_unix.go.
  */
 #include "net/conn.h"
@@ -20,8 +18,7 @@ int go_conn_new_(const go_io_ *io, const go_addr *remote, go_conn **ret) {
     go_io_close_(&gone);
     return GO_ENOMEM;
   }
-  c->s.io = *io;
-  go_st_rlx(&c->refs, 1u);
+  go_sock_init_(&c->s, io);
   if (remote != NULL && (remote->family == GO_ADDR_IP4 || remote->family == GO_ADDR_IP6)) {
     c->remote_family = remote->family;
     c->remote_port = remote->port;
@@ -43,22 +40,14 @@ void go_conn_options_(go_io_ *io) {
 /* ---- lifetime ---- */
 
 go_conn *go_conn_ref(go_conn *c) {
-  if (c != NULL && go_add_rlx(&c->refs, 1u) == 0) {
-    go_fatal_("go_conn_ref: the connection has been freed");
+  if (c != NULL) {
+    go_sock_hold_(&c->s, "go_conn_ref");
   }
   return c;
 }
 
 void go_conn_unref(go_conn *c) {
-  if (c == NULL) {
-    return;
-  }
-  uint32_t old = go_sub_ar(&c->refs, 1u); /* what all did before is visible to the last */
-  if (old == 0) {
-    go_fatal_("go_conn_unref: the connection has been freed");
-  }
-  if (old == 1) {
-    go_sock_fini_(&c->s, "go_conn_unref");
+  if (c != NULL && go_sock_drop_(&c->s, "go_conn_unref")) {
     free(c);
   }
 }

@@ -6,7 +6,6 @@
 
 struct go_conn {
   go_sock_ s; /* first */
-  go_a32 refs;
   /* The peer of an accepted connection, which the system forgets when it is reset; family NONE: ask. Constant. */
   uint8_t remote_family;
   uint16_t remote_port;

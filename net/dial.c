@@ -18,6 +18,7 @@
 #include "core/sched.h"
 #include "net/addr.h"
 #include "net/conn.h"
+#include "net/names.h"
 
 #define FALLBACK_DELAY (300 * GO_MS)
 #define SANE_MINIMUM \
@@ -177,14 +178,8 @@ static size_t keep(const go_net_ *net, uint16_t port, go_addr *at, size_t n) {
 }
 
 static int dial_name(go_ctx *ctx, const go_net_ *net, const go_hostport_ *hp, go_conn **ret) {
-  char host[256]; /* names are not longer */
-  if (hp->host_len >= sizeof host) {
-    return GO_ENOHOST;
-  }
-  memcpy(host, hp->host, hp->host_len);
-  host[hp->host_len] = '\0';
   go_addrs *a;
-  int r = go_resolve(ctx, host, &a);
+  int r = go_resolve_part_(ctx, hp->host, hp->host_len, &a);
   if (r != 0) {
     return r;
   }

@@ -9,13 +9,13 @@
 #include "core/os.h"
 #include "net/addr.h"
 #include "net/conn.h"
+#include "net/names.h"
 
 #define PAUSE_FIRST (5 * GO_MS)
 #define PAUSE_MOST (100 * GO_MS)
 
 struct go_listener {
-  go_sock_ s; /* first */
-  go_a32 refs;
+  go_sock_ s;    /* first */
   bool short_of; /* descriptors or memory, and that was said; whoever accepts */
 };
 
@@ -32,18 +32,12 @@ static int choose(const go_net_ *net, const go_addrs *all, go_addr *ret) {
       }
     }
   }
-  return -EADDRNOTAVAIL;
+  return GO_ENOHOST;
 }
 
 static int look_up(go_ctx *ctx, const go_net_ *net, const go_hostport_ *hp, go_addr *ret) {
-  char host[256];
   go_addrs *all;
-  if (hp->host_len >= sizeof host) {
-    return GO_EINVAL;
-  }
-  memcpy(host, hp->host, hp->host_len);
-  host[hp->host_len] = '\0';
-  int r = go_resolve(ctx, host, &all);
+  int r = go_resolve_part_(ctx, hp->host, hp->host_len, &all);
   if (r == 0) {
     r = choose(net, all, ret);
     go_addrs_free(all);
@@ -178,8 +172,7 @@ static int new_listener(const go_io_ *io, go_listener **ret) {
   if (l == NULL) {
     return GO_ENOMEM;
   }
-  l->s.io = *io;
-  go_st_rlx(&l->refs, 1u);
+  go_sock_init_(&l->s, io);
   *ret = l;
   return 0;
 }
@@ -190,7 +183,7 @@ int go_listen_opt(const go_listen_opts *o, go_ctx *ctx, const char *net, const c
   go_listener *l;
   go_io_ io;
   go_addr at;
-  if (q.o->backlog < 0 || !is_stream(net)) {
+  if (q.o->backlog < 0 || !is_stream(net) || ret == NULL) {
     return GO_EINVAL;
   }
   int r = open_socket(ctx, &q, net, addr, &io, &at);
@@ -216,7 +209,7 @@ int go_packet_listen(go_ctx *ctx, const char *net, const char *addr, go_conn **r
   go_io_ io;
   go_addr at;
   go_net_ n;
-  if (go_net_parse_(net, &n) != 0 || !n.packets) {
+  if (go_net_parse_(net, &n) != 0 || !n.packets || ret == NULL) {
     return GO_EINVAL;
   }
   int r = open_socket(ctx, &q, net, addr, &io, &at);
@@ -295,22 +288,14 @@ intptr_t go_listener_fd(go_listener *l) { return go_sock_fd_(&l->s); }
 int go_listener_close(go_listener *l) { return go_sock_close_(&l->s); }
 
 go_listener *go_listener_ref(go_listener *l) {
-  if (l != NULL && go_add_rlx(&l->refs, 1u) == 0) {
-    go_fatal_("go_listener_ref: the listener has been freed");
+  if (l != NULL) {
+    go_sock_hold_(&l->s, "go_listener_ref");
   }
   return l;
 }
 
 void go_listener_unref(go_listener *l) {
-  if (l == NULL) {
-    return;
-  }
-  uint32_t old = go_sub_ar(&l->refs, 1u); /* what all did before is visible to the last */
-  if (old == 0) {
-    go_fatal_("go_listener_unref: the listener has been freed");
-  }
-  if (old == 1) {
-    go_sock_fini_(&l->s, "go_listener_unref");
+  if (l != NULL && go_sock_drop_(&l->s, "go_listener_unref")) {
     free(l);
   }
 }

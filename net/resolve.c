@@ -265,4 +265,14 @@ int go_resolve(go_ctx *ctx, const char *host, go_addrs **ret) {
   return len > NAME_MAX_ ? GO_ENOHOST : look_up(ctx, host, ret);
 }
 
+int go_resolve_part_(go_ctx *ctx, const char *host, size_t len, go_addrs **ret) {
+  char name[NAME_MAX_ + 1];
+  if (len > NAME_MAX_) {
+    return GO_ENOHOST;
+  }
+  memcpy(name, host, len);
+  name[len] = '\0';
+  return go_resolve(ctx, name, ret);
+}
+
 void go_addrs_free(go_addrs *a) { free(a); }

@@ -58,7 +58,8 @@ int go_sock_close_(go_sock_ *s) {
   return 0;
 }
 
-void go_sock_fini_(go_sock_ *s, const char *call) {
+/* Nobody has it any more. */
+static void fini(go_sock_ *s, const char *call) {
   if (go_forked_() || !go_fdmu_close_(&s->mu)) {
     return;
   }
@@ -66,6 +67,25 @@ void go_sock_fini_(go_sock_ *s, const char *call) {
     go_fatal_("%s: the last reference was given back while another goroutine uses it", call);
   }
   destroy(s);
+}
+
+static _Noreturn void freed(const char *call) { go_fatal_("%s: it has been freed already", call); }
+
+void go_sock_hold_(go_sock_ *s, const char *call) {
+  if (go_add_rlx(&s->refs, 1u) == 0) {
+    freed(call);
+  }
+}
+
+bool go_sock_drop_(go_sock_ *s, const char *call) {
+  uint32_t old = go_sub_ar(&s->refs, 1u); /* what all did before is visible to the last */
+  if (old == 0) {
+    freed(call);
+  }
+  if (old == 1) {
+    fini(s, call);
+  }
+  return old == 1;
 }
 
 int go_sock_keep_path_(go_sock_ *s, const go_addr *a) {

@@ -1,5 +1,8 @@
 /* net/sock.h: what connections and listeners have in common: a socket that is used by many and closed once.
  *
+ * Two counts. refs: who has a go_conn * or go_listener *, and so its memory. mu: who is inside a call, and so its
+ * descriptor. Closing waits for the second, the last who gives up the first frees.
+ *
  * Owners: go_sock_begin_ or go_sock_ref_ lets a user in, who may use io until go_sock_end_ or go_sock_unref_; the
  * last who leaves a closed socket closes the descriptor (net/fdmu.h). io.pd is constant meanwhile.
  */
@@ -13,6 +16,7 @@
 
 typedef struct go_sock_ {
   go_fdmu_ mu;
+  go_a32 refs; /* who has a pointer to it, and so its memory */
   go_io_ io;
   go_addr *path; /* a Unix path to be removed at the end, or NULL */
 } go_sock_;
@@ -25,8 +29,17 @@ bool go_sock_ref_(go_sock_ *s);
 void go_sock_unref_(go_sock_ *s);
 /* Closes it and waits until everybody has left: 0 or GO_ECLOSED. */
 int go_sock_close_(go_sock_ *s);
-/* The same, when nobody may use it any more: what is being freed by `call`. */
-void go_sock_fini_(go_sock_ *s, const char *call);
+
+/* A new one around io, with one reference. */
+static inline void go_sock_init_(go_sock_ *s, const go_io_ *io) {
+  s->io = *io;
+  go_st_rlx(&s->refs, 1u);
+}
+/* One reference more, and one less, for `call`, which is named if there is none. True: it was the last, and the socket is
+ * closed; the caller frees it. */
+void go_sock_hold_(go_sock_ *s, const char *call);
+bool go_sock_drop_(go_sock_ *s, const char *call);
+
 /* Remembers to remove a's file. GO_ENOMEM. */
 int go_sock_keep_path_(go_sock_ *s, const go_addr *a);
 

@@ -221,6 +221,8 @@ TEST_F(Net, ListenErrors) {
     EXPECT_EQ(go_listen(nullptr, "unix", std::string(200, 'x').c_str(), &l), -ENAMETOOLONG);
     EXPECT_EQ(go_listen(nullptr, "unix", "/nonexistent/dir/sock", &l), -ENOENT);
     EXPECT_EQ(go_listen(nullptr, "tcp", "192.0.2.1:0", &l), -EADDRNOTAVAIL);
+    EXPECT_EQ(go_listen(nullptr, "tcp", (std::string(256, 'x') + ":0").c_str(), &l), GO_ENOHOST);
+    EXPECT_EQ(go_listen(nullptr, "tcp", "127.0.0.1:0", nullptr), GO_EINVAL);
     go_listen_opts bad{};
     bad.backlog = -1;
     EXPECT_EQ(go_listen_opt(&bad, nullptr, "tcp", "127.0.0.1:0", &l), GO_EINVAL);
@@ -977,18 +979,21 @@ TEST_F(Net, PlainThreads) {
 
 TEST_F(Net, ThreadsAndGoroutinesMeet) {
   Pair p;
+  std::atomic<bool> last{false};
   std::thread reader([&] {
     char c;
     EXPECT_EQ(ReadN(p.a, 3), "abc");
     EXPECT_EQ(go_conn_set_read_deadline(p.a, go_now() + 5 * GO_MS), 0);
     EXPECT_EQ(go_read(nullptr, p.a, &c, 1), GO_ETIMEDOUT);
     EXPECT_EQ(go_conn_set_read_deadline(p.a, 0), 0);
+    last = true;
     EXPECT_EQ(go_read(nullptr, p.a, &c, 1), GO_ECLOSED);
   });
   RunGo([&] {
     Settle();
     EXPECT_EQ(Write(p.b, "abc"), 3);
-    (void)go_sleep(nullptr, 20 * GO_MS);
+    Until([&] { return last.load(); });
+    Settle();
     EXPECT_EQ(go_conn_close(p.a), 0);
   });
   reader.join();

@@ -87,6 +87,7 @@ typedef struct go_listen_opts {
 /* Listens on a stream address. "tcp" with no host, or "::", takes IPv4 and IPv6 connections; port 0: one that is free
  * (go_listener_addr). SO_REUSEADDR is set. A Unix path is removed again when the listener is closed. Suspends only to
  * look a name up; of several addresses the first is taken, IPv4 before IPv6. GO_EINVAL: no such network or address;
+ * -ENAMETOOLONG: a path that does not fit; as go_resolve, of which GO_ENOHOST also: no address for that network;
  * -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE... Go: net.Listen. */
 GO_API GO_NODISCARD int go_listen(go_ctx *ctx, const char *net, const char *addr,
                                   go_listener **ret);
