@@ -66,7 +66,10 @@ typedef int64_t go_nsec;
   XX(GO_ENOTGO, -4099, "not a goroutine")                                 \
   XX(GO_EFORKED, -4100, "not possible in a forked child")                 \
   XX(GO_ENOHOST, -4101, "no such host")                                   \
-  XX(GO_EDNS, -4102, "the name could not be looked up, for now")
+  XX(GO_EDNS, -4102, "the name could not be looked up, for now")          \
+  XX(GO_EEOF, -4103, "end of the stream")                                 \
+  XX(GO_ETRUNCATED, -4104, "the stream ended too early")                  \
+  XX(GO_ETOOLONG, -4105, "does not fit into the buffer")
 
 enum go_error {
 #define GO_ERROR_ENUM_(name, value, text) name = (value),

@@ -4,6 +4,7 @@
 
 #include <golib/base.h>
 #include <golib/block.h>
+#include <golib/bufio.h>
 #include <golib/chan.h>
 #include <golib/context.h>
 #include <golib/debug.h>

@@ -85,6 +85,9 @@ enum class errc {
   panicked = GO_EPANIC,
   deadlock = GO_EDEADLK,
   not_a_goroutine = GO_ENOTGO,
+  eof = GO_EEOF,
+  truncated = GO_ETRUNCATED,
+  too_long = GO_ETOOLONG,
 };
 
 }  // namespace go
