@@ -3,14 +3,12 @@
  *   go_reader r;
  *   go_writer w;
  *   char in[4096], out[4096], *line;
- *   (void)go_reader_init(&r, conn, in, sizeof in);     // with a buffer of the caller's these cannot fail;
- *   (void)go_writer_init(&w, conn, out, sizeof out);   // (&r, conn, NULL, 0) allocates one
- *   while (go_reader_read_line(ctx, &r, &line) >= 0) {
- *     (void)go_writer_printf(ctx, &w, "you said %s\n", line);   // errors stay: the flush tells
- *     if (go_writer_flush(ctx, &w) != 0) break;
+ *   int e = go_reader_init(&r, conn, in, sizeof in);         // (&r, conn, NULL, 0) allocates a buffer
+ *   if (e == 0) e = go_writer_init(&w, conn, out, sizeof out);
+ *   while (e == 0 && go_reader_read_line(ctx, &r, &line) >= 0) {
+ *     go_writer_printf(ctx, &w, "you said %s\n", line);      // the flush tells of its errors, too
+ *     e = go_writer_flush(ctx, &w);
  *   }
- *   go_writer_fini(&w);
- *   go_reader_fini(&r);
  *
  * Both live in the caller's storage, and may be copied or moved as long as one copy only is used. Each belongs to one
  * goroutine at a time; a reader and a writer of the same connection are independent of each other. They do not
