@@ -1,9 +1,13 @@
 // UDP and unixgram sockets.
 
+#include <dlfcn.h>
 #include <golib/golib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <string>
 
 #include "tests/support/net.h"
@@ -14,6 +18,18 @@ using golib_test::NetTest;
 using golib_test::RunGo;
 using golib_test::Settle;
 using golib_test::Write;
+
+namespace {
+std::atomic<int> sends{0};
+}  // namespace
+
+// In libc's place: counts.
+extern "C" ssize_t sendmsg(int fd, const struct msghdr *msg, int flags) {
+  static const auto real =
+      reinterpret_cast<ssize_t (*)(int, const struct msghdr *, int)>(dlsym(RTLD_NEXT, "sendmsg"));
+  sends++;
+  return real(fd, msg, flags);
+}
 
 namespace {
 
@@ -205,6 +221,52 @@ TEST_F(NetPacket, WaysToReadMixed) {
       EXPECT_EQ(c, '2');
       go_wg_wait(&wg);
     }
+  });
+}
+
+// A Unix socket's queue holds few packets. Who sends to a full one waits, whether it has dialled or not, and whoever has
+// filled it: the system tells only of room for the sender's own; and it waits without trying all the time: each try, though
+// it fails, makes the system tell that the sender is ready.
+TEST_F(NetPacket, UnixQueueFull) {
+  RunGo([] {
+    std::string name = "@golib_full_" + std::to_string(getpid());
+    Conn to = Open("unixgram", name), other = Open("unixgram", ""), a = Open("unixgram", "");
+    Conn dialled = Dial("unixgram", name);
+    go_addr at = LocalOf(to);
+    int sent = 0;
+    EXPECT_EQ(go_conn_set_write_deadline(other, go_now() + 20 * GO_MS), 0);
+    ptrdiff_t r;
+    while ((r = go_sendto(nullptr, other, "x", 1, &at)) == 1) sent++;
+    EXPECT_EQ(r, GO_ETIMEDOUT);
+    EXPECT_GT(sent, 0);
+    go_wg wg{};
+    std::atomic<int> out{0};
+    SPAWN_WG(&wg, [&] {
+      EXPECT_EQ(go_sendto(nullptr, a, "a", 1, &at), 1);
+      out++;
+    });
+    SPAWN_WG(&wg, [&] {
+      EXPECT_EQ(Write(dialled, "d"), 1);
+      out++;
+    });
+    Settle();
+    const int before = sends;
+    (void)go_sleep(nullptr, 100 * GO_MS);
+    EXPECT_LT(sends - before, 100);
+    EXPECT_EQ(out, 0);
+    go_ctx *ctx = go_ctx_with_timeout(nullptr, 5 * GO_MS);
+    EXPECT_EQ(go_conn_set_write_deadline(other, 0), 0);
+    EXPECT_EQ(go_sendto(ctx, other, "x", 1, &at), GO_ETIMEDOUT);
+    go_ctx_unref(ctx);
+    std::string got;
+    char c;
+    for (int i = 0; i < sent + 2; i++) {
+      EXPECT_EQ(go_recvfrom(nullptr, to, &c, 1, nullptr, nullptr), 1);
+      got += c;
+    }
+    std::sort(got.begin(), got.end());
+    EXPECT_EQ(got, "ad" + std::string(static_cast<size_t>(sent), 'x'));
+    go_wg_wait(&wg);
   });
 }
 

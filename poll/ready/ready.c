@@ -29,6 +29,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/os.h"
+
 #if defined(__linux__)
 #include <sys/syscall.h>
 #endif
@@ -499,6 +501,28 @@ static ptrdiff_t send_parts(go_ctx *ctx, go_io_ *io, packet p) {
   return go_ready_do_(ctx, io, GO_PD_WRITE_, GO_PD_WRITES_, try_send, &p);
 }
 
+#define ROOM_FIRST 1000000 /* ns */
+#define ROOM_MOST (20 * ROOM_FIRST)
+
+/* To another's Unix socket. Linux tells of room in its queue only those who have dialled it; all others it tells, after
+ * each try, that they are ready, full or not. So these do not listen, but try now and then. */
+static ptrdiff_t send_now_and_then(go_ctx *ctx, go_io_ *io, packet *p) {
+  for (int64_t pause = ROOM_FIRST;; pause = pause * 2 < ROOM_MOST ? pause * 2 : ROOM_MOST) {
+    ptrdiff_t r = go_pd_check_(io->pd, GO_PD_WRITE_);
+    r = r != 0 ? r : try_send(io, p);
+    if (r != -EAGAIN) {
+      return r;
+    }
+    int64_t until = go_os_now_() + pause;
+    do {
+      r = go_pd_wait_until_(ctx, io->pd, GO_PD_WRITE_, GO_PD_WRITES_, until);
+    } while (r == 0);
+    if (r != GO_EAGAIN) {
+      return r;
+    }
+  }
+}
+
 ptrdiff_t go_io_writev_(go_ctx *ctx, go_io_ *io, const go_iovec *v, int n) {
   return send_parts(ctx, io, (packet){.v = v, .n = n});
 }
@@ -510,7 +534,9 @@ ptrdiff_t go_io_sendto_(go_ctx *ctx, go_io_ *io, const void *buf, size_t n, cons
     return GO_EINVAL;
   }
   go_iovec v = {(void *)(uintptr_t)buf, n};
-  return send_parts(ctx, io, (packet){.v = &v, .n = 1, .to = to != NULL ? &s : NULL, .len = len});
+  packet p = {.v = &v, .n = 1, .to = to != NULL ? &s : NULL, .len = len};
+  return io->family == GO_ADDR_UNIX && to != NULL ? send_now_and_then(ctx, io, &p)
+                                                  : send_parts(ctx, io, p);
 }
 
 NOINLINE int go_io_shutdown_(go_io_ *io, int how) {
