@@ -45,7 +45,8 @@ int go_io_listen_(go_io_ *io, const go_addr *a, int backlog);
  * queue is full, and it may be tried again. After another error the socket is of no use but to be closed. */
 int go_io_connect_(go_ctx *ctx, go_io_ *io, const go_addr *a, int64_t until);
 /* Waits for a connection; options of the listener hold for it. ECONNABORTED and its kind are skipped.
- * *ret_remote: who it is, without text; family NONE where that is not known. */
+ * *ret_remote: who it is, without text; family NONE where that is not known. After an error for want of something the
+ * same connection may be accepted later. */
 int go_io_accept_(go_ctx *ctx, go_io_ *io, go_io_ *ret, go_addr *ret_remote);
 /* Waits until there is news for the reader, or `until`: 0 in both cases. */
 int go_io_pause_(go_ctx *ctx, go_io_ *io, int64_t until);

@@ -230,7 +230,17 @@ int go_packet_listen(go_ctx *ctx, const char *net, const char *addr, go_conn **r
 /* ---- accepting ---- */
 
 static bool is_shortage(int r) {
-  return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == GO_ENOMEM;
+  return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOSPC || r == GO_ENOMEM;
+}
+
+/* Why, for those who run the program. */
+static const char *what_is_short(int r) {
+  return r == -ENOSPC ? "golib: go_accept: the poller cannot watch another connection (limit on "
+                        "watches): waiting\n"
+         : r == -ENOBUFS || r == GO_ENOMEM
+             ? "golib: go_accept: no memory for another connection: waiting\n"
+             : "golib: go_accept: no descriptor for another connection (limit on open files): "
+               "waiting\n";
 }
 
 /* Once, until it has gone well again. */
@@ -238,12 +248,9 @@ static void say_short(go_listener *l, int r) {
   if (l->short_of) {
     return;
   }
-  static const char text[] = "golib: go_accept: no memory for another connection: waiting\n";
-  static const char files[] =
-      "golib: go_accept: no descriptor for another connection (limit on open files): waiting\n";
-  bool memory = r == -ENOBUFS || r == GO_ENOMEM;
+  const char *text = what_is_short(r);
   l->short_of = true;
-  go_os_write_(2, memory ? text : files, memory ? sizeof text - 1 : sizeof files - 1);
+  go_os_write_(2, text, strlen(text));
 }
 
 static int accept_one(go_ctx *ctx, go_listener *l, go_conn **ret) {

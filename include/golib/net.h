@@ -97,8 +97,9 @@ GO_API GO_NODISCARD int go_listen_opt(const go_listen_opts *o, go_ctx *ctx, cons
 
 /* Waits for a connection. Suspends. Any number of goroutines may; each connection goes to one. Connections that are
  * gone before they are accepted are skipped. Without descriptors (-EMFILE, -ENFILE) or memory for one more it tries again,
- * less and less often up to once a second, says so on stderr once until it has succeeded again, and
- * loses no connection: it waits for others to be closed. TCP: TCP_NODELAY is set, and keepalive every 15 s.
+ * less and less often down to ten times a second, says so on stderr once until it has succeeded again, and
+ * loses no connection: it waits for others to be closed. Other errors, which firewalls and their like cause (-EPERM), are
+ * returned, and the listener stays of use. TCP: TCP_NODELAY is set, and keepalive every 15 s.
  * Go: net.Listener.Accept. */
 GO_API GO_NODISCARD int go_accept(go_ctx *ctx, go_listener *l, go_conn **ret);
 
@@ -161,7 +162,8 @@ GO_API int go_conn_set_read_deadline(go_conn *c, go_nsec when);
 GO_API int go_conn_set_write_deadline(go_conn *c, go_nsec when);
 
 enum go_shut { GO_SHUT_RD = 0, GO_SHUT_WR = 1, GO_SHUT_RDWR = 2 };
-/* Ends one direction: the peer reads the end of the stream after GO_SHUT_WR; local reads return 0 after GO_SHUT_RD.
+/* Ends one direction: the peer reads the end of the stream after GO_SHUT_WR; after GO_SHUT_RD local reads, those that wait
+ * too, return what has come, then 0, and what comes later as the system likes (Linux TCP: it can be read).
  * GO_EINVAL: no such direction; -ENOTCONN. Go: TCPConn.CloseWrite, CloseRead. */
 GO_API int go_conn_shutdown(go_conn *c, int how);
 /* Ends the connection: wakes all who use it with GO_ECLOSED, and closes the socket when they have left: until then
@@ -186,7 +188,8 @@ GO_API int go_conn_set_nodelay(go_conn *c, bool on);
  * Rounded up to seconds. GO_EINVAL: negative. */
 GO_API int go_conn_set_keepalive(go_conn *c, go_nsec idle);
 /* TCP: what closing does with data that was not sent yet: seconds < 0: sent in the background (the default);
- * 0: thrown away, and the connection is reset; else sent in the background for so long. Go: SetLinger. */
+ * 0: thrown away, and the connection is reset; else closing waits for so long, on Linux with its thread, until it
+ * is sent. Go: SetLinger. */
 GO_API int go_conn_set_linger(go_conn *c, int seconds);
 /* Sizes of the system's buffers. GO_EINVAL: < 1. */
 GO_API int go_conn_set_read_buffer(go_conn *c, int bytes);

@@ -285,9 +285,23 @@ typedef struct guest {
   go_addr *ret_remote;
 } guest;
 
+/* A connection that was accepted but could not be registered waits in the listener: io->own is its number, plus 1. */
+static bool take_held(go_io_ *io, guest *g) {
+  if (io->own == NULL) {
+    return false;
+  }
+  g->fd = (int)((intptr_t)io->own - 1);
+  g->ret_remote->family = GO_ADDR_NONE;
+  io->own = NULL;
+  return true;
+}
+static void hold(go_io_ *io, int fd) { io->own = (void *)((intptr_t)fd + 1); }
+
 static ptrdiff_t try_accept(go_io_ *io, void *arg) {
   guest *g = (guest *)arg;
-  g->fd = sys_accept((int)io->fd, g->ret_remote);
+  if (!take_held(io, g)) {
+    g->fd = sys_accept((int)io->fd, g->ret_remote);
+  }
   return g->fd < 0 ? g->fd : 0;
 }
 
@@ -304,7 +318,7 @@ int go_io_accept_(go_ctx *ctx, go_io_ *io, go_io_ *ret, go_addr *ret_remote) {
       .fd = g.fd, .family = io->family, .tcp = io->tcp, .tells = io->tells, .handed = io->handed};
   r = go_pd_open_(ret->fd, &ret->pd);
   if (r != 0) {
-    sys_close(g.fd);
+    hold(io, g.fd);
   }
   return r;
 }
@@ -328,6 +342,7 @@ int go_io_dup_(const go_io_ *io, go_io_ *ret) {
   go_io_ d = *io;
   d.fd = fd;
   d.pd = NULL;
+  d.own = NULL;
   d.drained = false;
   int r = go_pd_open_(fd, &d.pd);
   if (r != 0) {
@@ -342,6 +357,12 @@ void go_io_close_(go_io_ *io) {
   if (io->pd != NULL) {
     go_pd_close_(io->pd, io->fd); /* before: the number may be another's right after */
     io->pd = NULL;
+  }
+  guest g;
+  go_addr unused;
+  g.ret_remote = &unused;
+  if (take_held(io, &g)) {
+    sys_close(g.fd);
   }
   sys_close((int)io->fd);
   io->fd = -1;

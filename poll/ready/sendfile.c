@@ -43,7 +43,7 @@ static __attribute__((noinline)) ptrdiff_t sys_sendfile(int fd, int file, int64_
     r = sendfile(fd, file, &at, n < CHUNK ? n : CHUNK);
   } while (r < 0 && errno == EINTR);
   if (r < 0) {
-    r = -errno;
+    r = errno == ESPIPE ? GO_EINVAL : -errno;
   }
   if (!was_pending) { /* also after it has sent a part */
     take_sigpipe(&pipe);
