@@ -56,15 +56,20 @@ static void take_p(go_m_ *m) {
     return;
   }
   go_p_acquire_(m, p);
+  p->tick_at = go_os_now_();
   if (GO_UNLIKELY_(m->hooked != NULL || go_hooks_() != NULL)) {
     p->ticks = 0; /* back to g0, which calls them */
   }
 }
 
-/* The goroutine is a thread from now on. */
-static void go_out(go_m_ *m) {
+/* The goroutine is a thread from now on. For dumps it leaves where it went in: pc, and the frame pointer of
+ * what is there; its own stack changes below. */
+static void go_out(go_m_ *m, void *pc, void *fp) {
   go_g_ *g = m->cur;
   if (m->foreign++ == 0 && m->p != NULL) {
+    g->ctx.sp = fp;
+    g->link = pc;
+    g->since = m->p->tick_at;
     g->flags |= GO_G_THREAD_;
     g->locked_m = m;
     give_p(m);
@@ -105,7 +110,7 @@ void go_blocking(void (*fn)(void *), void *arg) {
   }
   go_m_ *m = go_enter_();
   bool begun = m->begun;
-  go_out(m);
+  go_out(m, __builtin_return_address(0), *(void **)__builtin_frame_address(0));
   go_defer_rec_ d = {NULL, leave, &begun};
   go_defer_push_(&d);
   go_call_(fn, arg);
@@ -134,7 +139,7 @@ void go_blocking_begin(void) {
   m->begun = true;
   m->end_foreign = (go_defer_rec_){NULL, end_by_panic, m};
   go_defer_push_(&m->end_foreign);
-  go_out(m);
+  go_out(m, __builtin_return_address(0), *(void **)__builtin_frame_address(0));
 }
 
 /* Blocks of users with deferred calls of their own may have begun, or ended, meanwhile. */

@@ -185,6 +185,7 @@ static __attribute__((noinline)) bool wait_one(go_chan *c, int op, void *v) {
   w.elem = v;
   w.multi = false;
   w.ok = false;
+  w.g->claimed_by = go_waits_on_(c, GO_ON_CHAN_);
   go_prepark_(m, op == GO_SEND ? GO_WAIT_CHAN_SEND_ : GO_WAIT_CHAN_RECV_);
   go_waitq_put_(go_queue_of_(c, op), &w);
   go_unlock_(&c->lock);
@@ -196,6 +197,7 @@ static __attribute__((noinline)) bool wait_one(go_chan *c, int op, void *v) {
 static int wait_ctx(go_ctx *ctx, go_chan *c, int op, void *v) {
   go_m_ *m = go_enter_();
   go_waiter_ w = {.g = m->cur, .elem = v, .multi = true, .seq = go_claim_open_(m->cur)};
+  w.g->claimed_by = NULL;
   go_prepark_(m, op == GO_SEND ? GO_WAIT_CHAN_SEND_ : GO_WAIT_CHAN_RECV_);
   go_waitq_put_(go_queue_of_(c, op), &w);
   go_unlock_(&c->lock);

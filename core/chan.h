@@ -39,6 +39,18 @@ typedef struct go_waitq_ {
   go_waiter_ *tail;
 } go_waitq_;
 
+/* What a goroutine waits on that nothing else can wake: in its claimed_by, whose low bits say which of the two
+ * it is, from go_prepark_ until somebody wins the claim. Who looks for leaks reads it. NULL: a context may end
+ * the wait. */
+enum { GO_ON_CHAN_ = 1, GO_ON_SELECT_ = 2 };
+typedef struct go_on_select_ {
+  go_chan **chans; /* distinct, by address */
+  int n;
+} go_on_select_;
+static inline void *go_waits_on_(const void *p, unsigned kind) {
+  return (void *)((uintptr_t)p + kind);
+}
+
 struct go_chan {
   go_a32 lock;
   go_a32 refs;

@@ -122,7 +122,7 @@ struct go_g_ {
   char *stack_top;     /* NULL: fresh */
   go_g_ *link;         /* in a free list or the global queue: that list's owner */
   void (*fn)(void *);
-  void *arg;
+  int64_t since;       /* when it began to wait, or a little earlier: see go_prepark_ */
   go_m_ *locked_m;     /* the thread it is wired to, or NULL; own */
   go_a32 claim;        /* number of the wait it is in: see go_claim_ */
   uint32_t lock_count; /* go_lock_thread nesting; own */
@@ -136,8 +136,8 @@ struct go_g_ {
   go_defer_rec_ *defers;    /* innermost first; own */
   struct go_try_ *tries;    /* innermost go_try; own */
   struct go_panic_ *panics; /* panics in progress, newest first; own */
-  void *claimed_by;         /* what won the claim; valid after waking */
-  int64_t since;            /* when it began to wait, if somebody looked (dump); else 0 */
+  void *claimed_by; /* what won the claim; valid after waking. Before: GO_ON_... of core/chan.h */
+  void *arg;
 #if GO_SANITIZED_
   void *fiber; /* TSan's fiber, or ASan's fake stack while switched out */
 #endif
@@ -209,7 +209,7 @@ struct go_p_ {
   uint8_t turn;    /* counts picks, to give the fresh and the old their turns */
   uint8_t rounds;  /* counts look rounds, to give the global queue its turns */
   uint8_t state;   /* under sched.lock */
-  int64_t tick_at; /* when it looked round last */
+  int64_t tick_at; /* when it looked round last, or came into use */
   int32_t tick_n;  /* and how many ticks it had then */
   int64_t next_at; /* when runq.next was last made to queue like the others */
   uint64_t rng;

@@ -133,6 +133,13 @@ int go_os_unguard_(void *p, size_t size);
 /* Whether guards are free of mappings (no limit on their number): Linux 6.13's MADV_GUARD_INSTALL. */
 bool go_os_guard_is_cheap_(void);
 
+/* Calls f(arg, lo, hi) for what this process may write and nobody else shares: data, heaps, stacks, as far as it is
+ * not empty. f returns false to end it. Async-signal-safe. 0; -ENOSYS when the system does not tell. */
+int go_os_each_writable_(bool (*f)(void *arg, uintptr_t lo, uintptr_t hi), void *arg);
+/* Copies n bytes at `from`, which others may unmap meanwhile, and which may be guarded. False: not all can be read.
+ * Async-signal-safe. */
+bool go_os_peek_(void *to, const void *from, size_t n);
+
 /* ---- faults ---- */
 
 /* Asks for `fn(addr, pc_context)` on an alternate stack when a thread touches memory that it must not.
@@ -150,6 +157,13 @@ void go_os_off_fault_(void);
  * has one already. 0 or -ENOMEM. */
 int go_os_fault_stack_(void **ret);
 void go_os_fault_stack_free_(void *stack);
+
+/* Calls fn(context) when signal sig comes, then the handler that was there before, if it was one. On the alternate
+ * stack where there is one; interrupted system calls are restarted. One signal at a time: a second call
+ * replaces the first. 0 or -EINVAL: no signal that can be caught. */
+int go_os_on_signal_(int sig, void (*fn)(void *context));
+/* Undoes it if nobody has replaced our handler since. */
+void go_os_off_signal_(void);
 
 /* errno of the calling thread, read afresh. */
 int go_os_errno_(void);

@@ -70,6 +70,13 @@ GO_NO_TSAN_ static void peek(const go_g_ *g, go_seen_ *seen) {
   seen->foreign = (v->flags & GO_G_THREAD_) && v->stack_top != NULL;
   seen->thread = (v->flags & GO_G_THREAD_) && !seen->foreign;
   seen->locked = v->locked_m != NULL && (!seen->foreign || v->lock_count != 0);
+  seen->on_cpu = v->on_cpu.v != 0;
+  seen->stack_top = v->stack_top;
+  seen->stack_class = v->stack_class;
+  seen->sp = v->ctx.sp;
+  seen->entry_pc = seen->foreign ? v->link : NULL;
+  seen->waits = v->claimed_by;
+  seen->since = v->since;
   seen->site = v->site;
   const volatile char *name = v->name; /* stays allocated as long as the G */
   uint32_t n = 0;
@@ -113,6 +120,19 @@ void go_out_seen_(go_out_ *o, const go_seen_ *seen) {
     put(o, ' ');
     go_out_site_(o, seen->site);
   }
+}
+
+GO_NO_TSAN_ bool go_still_waits_(const go_g_ *g, const go_seen_ *seen) {
+  const volatile go_g_ *v = g;
+  go_fence_sc(); /* what the caller has read was read before */
+  return v->id == seen->id && v->state == GO_G_WAITING_ && v->on_cpu.v == 0 &&
+         v->ctx.sp == seen->sp && v->since == seen->since && v->claimed_by == seen->waits;
+}
+
+void go_out_ns_(go_out_ *o, int64_t ns) {
+  bool min = ns >= 2 * GO_MIN, s = ns >= 10 * GO_SEC;
+  go_out_u64_(o, (uint64_t)(ns / (min ? GO_MIN : s ? GO_SEC : GO_MS)));
+  go_out_str_(o, min ? " min" : s ? " s" : " ms");
 }
 
 void go_out_goroutine_(go_out_ *o, const go_g_ *g) {

@@ -27,11 +27,22 @@ typedef struct go_seen_ {
   uint64_t id;
   const char *site;
   bool thread, locked, foreign;
+  bool on_cpu; /* no context yet, or no more */
   uint8_t state, reason;
+  uint8_t stack_class;
+  char *stack_top;      /* NULL: none */
+  const void *sp;       /* suspended: see go_arch_ctx_; in foreign code: see core/block.c */
+  const void *entry_pc; /* in foreign code: where it went in */
+  const void *waits;    /* claimed_by */
+  int64_t since;
   char name[GO_NAME_SIZE_];
 } go_seen_;
 /* Whether it lives. From anywhere, a signal handler too. */
 bool go_see_(const go_g_ *g, go_seen_ *ret_seen);
+/* Whether it waits, and has no right to run, and is still in the same wait. */
+bool go_still_waits_(const go_g_ *g, const go_seen_ *seen);
+/* "3 ms", "12 s", "5 min": rounded down. */
+void go_out_ns_(go_out_ *o, int64_t ns);
 /* `goroutine 12 "reader" spawned at worker@reader.c:31` */
 void go_out_seen_(go_out_ *o, const go_seen_ *seen);
 /* The same, of a goroutine that cannot end meanwhile. */

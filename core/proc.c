@@ -171,6 +171,7 @@ static void m_main(void *arg) {
   if (m->next_p != NULL) {
     go_p_acquire_(m, m->next_p);
     m->next_p = NULL;
+    m->p->tick_at = go_os_now_();
   }
   go_m_loop_(m);
   go_os_fault_stack_free_(m->fault_stack);
@@ -530,6 +531,7 @@ static void release_all(void) {
   go_pd_fini_();
   go_poll_fini_();
   go_os_off_fault_();
+  go_debug_stop_();
   for (go_m_ *m = GO_S->spare_m; m != NULL;) {
     go_m_ *next = m->link;
     go_extra_free_(&m->thread_g);
@@ -586,6 +588,9 @@ static int start(const go_config *cfg) {
   }
   if (r == 0) {
     r = go_os_on_fault_(go_on_fault_);
+  }
+  if (r == 0) {
+    r = go_debug_start_(cfg->dump_signal);
   }
   if (r == 0) { /* else one thread, which sleeps: later ones may fail, and work still gets done */
     r = cfg->embedded ? start_embedded() : go_m_start_(NULL, false);

@@ -923,6 +923,12 @@ static bool suspect_deadlock(void) {
          (go_live_() > 0 || (int32_t)go_ld_sc(&GO_S->nblocked) > 0) && !expects_events();
 }
 
+/* Exact under sched.lock while all is still. */
+GO_NO_TSAN_ int go_threads_asleep_(void) {
+  return (int)(GO_S->nm - go_ld_rlx(&GO_S->nforeign) + go_ld_rlx(&GO_S->starter_up) +
+               go_ld_sc(&GO_S->nblocked) + go_ld_sc(&GO_S->npool_idle));
+}
+
 /* Whether nothing runs or is about to; how often something has begun to, and how many threads are asleep in
  * golib: all of one moment. */
 static bool all_still(uint64_t *ret_taken, int *ret_asleep) {
@@ -930,8 +936,7 @@ static bool all_still(uint64_t *ret_taken, int *ret_asleep) {
   bool still =
       go_all_ps_idle_() && go_ld_sc(&GO_S->q.n) == 0 && go_ld_sc(&GO_S->idle.nspinning) == 0;
   *ret_taken = GO_S->taken;
-  *ret_asleep = (int)(GO_S->nm - go_ld_rlx(&GO_S->nforeign) + go_ld_rlx(&GO_S->starter_up) +
-                      go_ld_sc(&GO_S->nblocked) + go_ld_sc(&GO_S->npool_idle));
+  *ret_asleep = go_threads_asleep_();
   go_unlock_(&GO_S->lock);
   return still;
 }
@@ -1033,6 +1038,7 @@ static go_g_ *find(go_m_ *m) {
       if (m->p == NULL) {
         return NULL;
       }
+      m->p->tick_at = go_os_now_();
       continue;
     }
     if (GO_UNLIKELY_(go_ld_acq(&p->leave) != 0)) {
@@ -1085,6 +1091,7 @@ static go_g_ *wait_locked(go_m_ *m) {
   go_note_clear_(&m->note);
   go_p_acquire_(m, m->next_p);
   m->next_p = NULL;
+  m->p->tick_at = go_os_now_();
   return m->locked_g;
 }
 

@@ -54,6 +54,9 @@ static inline void go_prepark_(go_m_ *m, uint8_t reason) {
   go_set_state_(g, GO_G_WAITING_);
   if (GO_UNLIKELY_(go_is_thread_(g))) {
     go_note_clear_(&m->note);
+    g->since = go_os_now_();
+  } else {
+    g->since = m->p->tick_at; /* for dumps; the clock would cost more than the switch */
   }
 }
 
@@ -107,6 +110,9 @@ static inline bool go_claim_(go_g_ *g, uint32_t seq) {
 /* Sleeps on n until woken (true), or for ns (negative: for ever). On the way it is looked whether everybody sleeps for
  * ever: for threads that are counted as asleep. */
 bool go_sleep_looking_(go_note_ *n, int64_t ns);
+
+/* Threads that do nothing unless golib wakes them, if no goroutine runs: Ms, and those that wait in golib. */
+int go_threads_asleep_(void);
 
 /* Waits until ctx is done (NULL: for ever) and returns its code. */
 int go_wait_done_(go_ctx *ctx, uint8_t reason);
@@ -187,6 +193,8 @@ static inline go_extra_ *go_extra_of_(const go_g_ *g) { return (go_extra_ *)(voi
 int go_name_(go_g_ *g, const char *name);
 /* Calls f for every G that has ever been made. Memory of Gs is never unmapped while the scheduler is up. */
 void go_each_g_(void (*f)(go_g_ *, void *), void *arg);
+/* And f for the memory that they lie in. Both async-signal-safe. */
+void go_each_slab_(void (*f)(void *arg, const void *lo, const void *hi), void *arg);
 void go_spawn_fini_(void);
 /* P p goes out of use: its cached Gs, stacks and credits go to the shared ones. Its holder calls. */
 void go_spawn_flush_(go_p_ *p);
@@ -287,8 +295,19 @@ typedef struct go_panic_kept_ {
 bool go_panic_keep_(const go_g_ *g, go_panic_kept_ *ret);
 /* Tells the panic handler of it, on the current goroutine. May suspend, and not come back (go_exit). */
 void go_panic_tell_(const go_panic_kept_ *k);
-/* The first lines and the list of goroutines. */
+/* The list of goroutines. */
 void go_dump_all_(int fd);
+/* The same on stderr, in a signal handler that was called with context. */
+void go_dump_on_signal_(void *context);
+/* "chan receive", "running" */
+const char *go_state_text_(uint8_t state, uint8_t reason, bool foreign);
+
+/* ---- what was asked for by GOLIB_DEBUG (core/debug.c) ---- */
+
+/* As the scheduler starts, under init_lock. 0 or GO_EINVAL. */
+int go_debug_start_(int dump_signal);
+/* As it stops. */
+void go_debug_stop_(void);
 
 /* Handler of faults, and its registration. */
 bool go_on_fault_(void *addr, void *context);

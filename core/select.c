@@ -26,8 +26,7 @@
 typedef struct sel {
   go_case *cases;
   int n;
-  int nlocks;
-  go_chan **locks; /* distinct channels, by address */
+  go_on_select_ on; /* distinct channels, for locking */
   go_waiter_ *w;
 } sel;
 
@@ -142,28 +141,28 @@ static void collect_locks(sel *s) {
   int n = 0;
   for (int i = 0; i < s->n; i++) {
     if (s->cases[i].ch != NULL) {
-      s->locks[n++] = s->cases[i].ch;
+      s->on.chans[n++] = s->cases[i].ch;
     }
   }
-  sort_locks(s->locks, n);
+  sort_locks(s->on.chans, n);
   int distinct = 0;
   for (int i = 0; i < n; i++) {
-    if (distinct == 0 || s->locks[distinct - 1] != s->locks[i]) {
-      s->locks[distinct++] = s->locks[i];
+    if (distinct == 0 || s->on.chans[distinct - 1] != s->on.chans[i]) {
+      s->on.chans[distinct++] = s->on.chans[i];
     }
   }
-  s->nlocks = distinct;
+  s->on.n = distinct;
 }
 
 static void lock_all(sel *s) {
-  for (int i = 0; i < s->nlocks; i++) {
-    go_lock_(&s->locks[i]->lock);
+  for (int i = 0; i < s->on.n; i++) {
+    go_lock_(&s->on.chans[i]->lock);
   }
 }
 
 static void unlock_all(sel *s) {
-  for (int i = s->nlocks; i-- > 0;) {
-    go_unlock_(&s->locks[i]->lock);
+  for (int i = s->on.n; i-- > 0;) {
+    go_unlock_(&s->on.chans[i]->lock);
   }
 }
 
@@ -223,7 +222,8 @@ static int wait_for_one(go_m_ *m, go_ctx *ctx, sel *s, int *ret_r) {
   go_g_ *g = m->cur;
   uint32_t seq = go_claim_open_(g);
   go_cancel_wait_ cw;
-  go_prepark_(m, s->nlocks == 0 ? GO_WAIT_SELECT_NONE_ : GO_WAIT_SELECT_);
+  g->claimed_by = ctx == NULL ? go_waits_on_(&s->on, GO_ON_SELECT_) : NULL;
+  go_prepark_(m, s->on.n == 0 ? GO_WAIT_SELECT_NONE_ : GO_WAIT_SELECT_);
   queue_all(s, g, seq);
   unlock_all(s);
   bool listed = go_cancel_add_(ctx, &cw, g, seq);
@@ -263,11 +263,11 @@ static int select_locked(go_m_ *m, go_ctx *ctx, sel *s, bool wait, int *ret_r) {
 static __attribute__((noinline)) int select_large(go_m_ *m, go_ctx *ctx, go_case *cases, int n,
                                                   bool wait) {
   sel s = {.cases = cases, .n = n};
-  s.w = malloc((size_t)n * (sizeof *s.w + sizeof *s.locks));
+  s.w = malloc((size_t)n * (sizeof *s.w + sizeof *s.on.chans));
   if (s.w == NULL) {
     return GO_ENOMEM;
   }
-  s.locks = (go_chan **)(void *)(s.w + n);
+  s.on.chans = (go_chan **)(void *)(s.w + n);
   int r;
   int i = select_locked(m, ctx, &s, wait, &r);
   free(s.w); /* before finish: it may panic */
@@ -280,7 +280,7 @@ static int select_slow(go_m_ *m, go_ctx *ctx, go_case *cases, int n, bool wait) 
   }
   go_waiter_ w[SMALL];
   go_chan *locks[SMALL];
-  sel s = {.cases = cases, .n = n, .w = w, .locks = locks};
+  sel s = {.cases = cases, .n = n, .w = w, .on.chans = locks};
   int r;
   int i = select_locked(m, ctx, &s, wait, &r);
   return i < 0 ? i : finish(&cases[i], i, r);

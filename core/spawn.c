@@ -97,6 +97,13 @@ void go_each_g_(void (*f)(go_g_ *, void *), void *arg) {
   }
 }
 
+void go_each_slab_(void (*f)(void *arg, const void *lo, const void *hi), void *arg) {
+  uint32_t n = go_ld_acq(&pool.nslabs); /* pairs with new_slab */
+  for (uint32_t i = 0; i < n; i++) {
+    f(arg, pool.slab[i], pool.slab[i] + SLAB_GS);
+  }
+}
+
 static void free_extra(go_g_ *g, void *arg) {
   (void)arg;
   go_extra_free_(g);

@@ -169,7 +169,8 @@ static int grow(uint32_t cls, depot *d, size_t want) {
   c->bump = c->base;
   c->next = d->chunks;
   c->next_open = d->open;
-  d->chunks = d->open = c;
+  __atomic_store_n(&d->chunks, c, __ATOMIC_RELEASE); /* pairs with go_stack_each_chunk_ */
+  d->open = c;
   d->made += slots;
   if (size <= CHUNK_MAX / 2) {
     d->next_chunk = slots * 2;
@@ -384,6 +385,15 @@ void go_stack_stats_read_(go_stack_stats_ *ret) {
   ret->cold = d->made - d->in_use - d->warm.n;
   ret->credits = d->credits;
   go_unlock_(&d->lock);
+}
+
+void go_stack_each_chunk_(void (*f)(void *arg, const void *lo, const void *hi), void *arg) {
+  for (uint32_t cls = 0; cls <= GO_STACK_CLASS_MAX_; cls++) {
+    chunk *c = __atomic_load_n(&depots[cls].chunks, __ATOMIC_ACQUIRE); /* pairs with grow */
+    for (; c != NULL; c = c->next) {
+      f(arg, c->base, c->end);
+    }
+  }
 }
 
 /* ---- faults ---- */

@@ -69,6 +69,9 @@ const char *go_stack_why_(void);
 /* For the fault handler: whether an access of g to addr hit its stack's guard. */
 bool go_stack_overflowed_(const go_g_ *g, const char *addr);
 
+/* Calls f for every reservation that stacks are cut from. Async-signal-safe. */
+void go_stack_each_chunk_(void (*f)(void *arg, const void *lo, const void *hi), void *arg);
+
 /* For dumps and tests. */
 typedef struct go_stack_stats_ {
   uint64_t reserved; /* slots of the default class */

@@ -155,7 +155,7 @@ TEST(OffloadCrash, DeadlockThere) {
   });
   EXPECT_EQ(r.code, 2) << r;
   EXPECT_TRUE(r.Said("all goroutines are asleep - deadlock!")) << r;
-  EXPECT_TRUE(r.Said("[offload]")) << r;
+  EXPECT_TRUE(r.Said("[offload")) << r;
 }
 
 }  // namespace

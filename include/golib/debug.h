@@ -6,9 +6,23 @@
 
 GO_EXTERN_C_BEGIN_
 
-/* Writes one line per goroutine to file descriptor fd: number, name, state or wait reason and since
- * when, spawn site. Does not stop the goroutines: each line is right, all of them need not be of one
- * instant. Never suspends, allocates nothing. */
+/* Writes all goroutines to file descriptor fd:
+ *
+ *   goroutine 2 "reader" spawned at reader@app.c:7 [chan receive, 12 s]
+ *     go_chan_recv+0x5c (app+0x1b3c)
+ *     reader+0x4a (app+0x11ea)
+ *
+ * number, name, spawn site, state or what it waits for, how long (if it is a millisecond or more; possibly too long by
+ * the time that it ran before), and the return addresses on its stack; of goroutines that run at the moment,
+ * only the caller's. "same stack as goroutine 2" stands for what was printed shortly before. "locked to
+ * thread": go_lock_thread. "leaked": it waits for channels that nobody can use any more but goroutines that are
+ * leaked themselves, so it waits for ever; "leaked?": it seems so, but threads are running that might know
+ * better. What is referred to from memory that was allocated is taken to be in use.
+ *
+ * Does not stop the goroutines: each entry is right, all of them need not be of one instant. Backtraces follow frame
+ * pointers: compile with -fno-omit-frame-pointer to have all functions in them; debuggers need none (tools/gdb).
+ * Never suspends, takes no lock, allocates nothing from malloc: may be called in a signal handler (go_config.dump_signal
+ * does). From any thread. Go: what SIGQUIT prints, runtime/pprof.Lookup("goroutine"). */
 GO_API void go_dump(int fd);
 
 /* Functions that are called as goroutines come, run and go. Any may be NULL; all-zero means none. Each

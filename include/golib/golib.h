@@ -17,6 +17,7 @@
 #include <golib/scope.h>
 #include <golib/select.h>
 #include <golib/sync.h>
+#include <golib/test.h>
 #include <golib/time.h>
 
 #endif /* GOLIB_GOLIB_H_ */

@@ -4,6 +4,7 @@
  * to choose something else than the defaults and the environment:
  *   GOMAXPROCS   number of Ps: goroutines that run at the same time
  *   GOLIB_STACK  stack size of a goroutine: "256K", "64M", "1G"
+ *   GOLIB_DEBUG  comma-separated: "sigquit" dumps all goroutines on SIGQUIT (Ctrl-\)
  *
  * fork(2): golib's threads do not exist in the child, which may exec or _exit (posix_spawn, system and
  * popen work as always). Other functions return GO_EFORKED there, or end the child with a message
@@ -27,7 +28,9 @@ typedef struct go_config {
   bool main_thread;       /* go_main runs its goroutine on the calling thread and nowhere else */
   bool embedded;       /* goroutines run in go_step alone: see golib/block.h. With procs 0 or 1 */
   int offload_threads; /* most threads of go_offload at a time; 0: 64 */
-  uint64_t reserved_[8];
+  int dump_signal; /* on this signal (such as SIGQUIT) go_dump(2), and the program goes on; 0: none but
+                    * that of GOLIB_DEBUG. A handler that was there before is called afterwards */
+  uint64_t reserved_[7];
 } go_config;
 
 /* Runs fn(argc, argv) as the first goroutine and returns what it returns, when it returns, whatever
@@ -50,7 +53,7 @@ GO_API int go_main(int (*fn)(int, char **), int argc, char **argv);
 GO_API GO_NODISCARD int go_run(void (*fn)(void *), void *arg);
 
 /* Sets the scheduler up before its first use. Returns 0, GO_EBUSY when it is running already,
- * GO_EINVAL for sizes out of range, GO_ENOMEM, GO_EAGAIN. */
+ * GO_EINVAL for sizes and signals out of range, GO_ENOMEM, GO_EAGAIN. */
 GO_API GO_NODISCARD int go_init(const go_config *cfg);
 
 /* Stops the scheduler, joins its threads and frees all that it holds; the next use starts it anew.

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "maps.h"
+
 typedef ElfW(Addr) elf_addr;
 typedef ElfW(Ehdr) elf_ehdr;
 typedef ElfW(Phdr) elf_phdr;
@@ -46,19 +48,7 @@ static void put_hex(out *o, uintptr_t x) {
 
 /* ---- which file an address is mapped from ---- */
 
-typedef struct mapping {
-  uintptr_t start, end;
-  uint64_t offset;
-  char path[512]; /* "" if the address is in none, or its path is longer */
-} mapping;
-
-typedef struct reader {
-  int fd;
-  size_t n, at;
-  char buf[512];
-} reader;
-
-static int next_byte(reader *r) {
+static int next_byte(go_os_maps_ *r) {
   if (r->at == r->n) {
     ssize_t n;
     do {
@@ -71,7 +61,7 @@ static int next_byte(reader *r) {
   return (unsigned char)r->buf[r->at++];
 }
 
-static int hex_field(reader *r, uint64_t *ret) {
+static int hex_field(go_os_maps_ *r, uint64_t *ret) {
   uint64_t x = 0;
   for (;;) {
     int c = next_byte(r);
@@ -87,12 +77,15 @@ static int hex_field(reader *r, uint64_t *ret) {
 }
 
 /* "START-END PERMISSIONS OFFSET DEVICE INODE    PATH". Returns false at the end of the file. */
-static bool read_mapping(reader *r, mapping *m) {
+bool go_os_maps_next_(go_os_maps_ *r, go_os_mapping_ *m) {
   uint64_t start, end, offset;
   int c = hex_field(r, &start);
   if (c < 0) return false;
   hex_field(r, &end);
-  while ((c = next_byte(r)) > ' ') {}
+  for (int i = 0; (c = next_byte(r)) > ' '; i++) {
+    if (i == 1) m->writable = c == 'w';
+    if (i == 3) m->shared = c == 's';
+  }
   hex_field(r, &offset);
   for (int field = 0; field < 2; field++)
     while ((c = next_byte(r)) > ' ') {}
@@ -109,12 +102,12 @@ static bool read_mapping(reader *r, mapping *m) {
   return true;
 }
 
-static void find_mapping(uintptr_t pc, mapping *m) {
-  reader r = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
+static void find_mapping(uintptr_t pc, go_os_mapping_ *m) {
+  go_os_maps_ r = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
   bool found = false;
-  while (r.fd >= 0 && !found && read_mapping(&r, m)) found = m->start <= pc && pc < m->end;
+  while (r.fd >= 0 && !found && go_os_maps_next_(&r, m)) found = m->start <= pc && pc < m->end;
   if (r.fd >= 0) close(r.fd);
-  if (!found) *m = (mapping){.start = 0};
+  if (!found) *m = (go_os_mapping_){.start = 0};
 }
 
 /* ---- which symbol of a file ---- */
@@ -186,7 +179,7 @@ static bool find_function(int fd, const elf_shdr *symbols, elf_addr addr, elf_sy
 
 /* "name+0x1c", if it can be found. Return addresses lie behind the call, so perhaps behind the
  * function, too: the byte before is looked up. */
-static bool put_symbol(out *o, const mapping *m, uintptr_t pc) {
+static bool put_symbol(out *o, const go_os_mapping_ *m, uintptr_t pc) {
   int fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return false;
   elf_ehdr eh;
@@ -212,7 +205,7 @@ static bool put_symbol(out *o, const mapping *m, uintptr_t pc) {
 
 void go_os_symbols_(int fd, void *const *pcs, int n) {
   GO_KEEP_ERRNO_BEGIN();
-  mapping m = {.start = 0};
+  go_os_mapping_ m = {.start = 0};
   for (int i = 0; i < n; i++) {
     uintptr_t pc = (uintptr_t)pcs[i];
     out o = {.n = 0};
