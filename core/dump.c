@@ -31,8 +31,10 @@ static const char *const reasons[] = {
 
 const char *go_state_text_(uint8_t state, uint8_t reason, bool foreign) {
   switch (state) {
-    case GO_G_FRESH_: return "not started";
-    case GO_G_RUNNABLE_: return "runnable";
+    case GO_G_FRESH_:
+    case GO_G_TIMED_FRESH_: return "not started";
+    case GO_G_RUNNABLE_:
+    case GO_G_TIMED_: return "runnable";
     case GO_G_RUNNING_: return foreign ? "blocking call" : "running";
     case GO_G_WAITING_: return reasons[reason < sizeof reasons / sizeof *reasons ? reason : 0];
     default: return "dead";

@@ -44,8 +44,17 @@ typedef struct go_p_ go_p_;
  *   RUNNING   an M runs it [that M]
  *   WAITING   parked, or about to be; some waker knows it [itself, until it is off its stack]
  * FRESH -> RUNNING -> WAITING -> RUNNABLE -> RUNNING -> ... -> DEAD; RUNNING -> RUNNABLE by yield.
- * WAITING is set before the waker can know the G, so that RUNNABLE is never overwritten. */
-enum go_g_state_ { GO_G_DEAD_, GO_G_FRESH_, GO_G_RUNNABLE_, GO_G_RUNNING_, GO_G_WAITING_ };
+ * WAITING is set before the waker can know the G, so that RUNNABLE is never overwritten.
+ *   TIMED_FRESH, TIMED  as FRESH and RUNNABLE; `since` says from when on, for the statistics (core/stats.c) */
+enum go_g_state_ {
+  GO_G_DEAD_,
+  GO_G_FRESH_,
+  GO_G_RUNNABLE_,
+  GO_G_RUNNING_,
+  GO_G_WAITING_,
+  GO_G_TIMED_FRESH_,
+  GO_G_TIMED_
+};
 
 /* XX(name, text): why a goroutine waits; the texts are those of the deadlock report. */
 #define GO_WAIT_REASONS_(XX)                   \
@@ -195,6 +204,16 @@ typedef struct go_tm_heap_ {
 
 /* ---- P ---- */
 
+/* SAMPLE: the next goroutine that becomes runnable here is timed. TRACE: all are told of to core/trace.c. */
+enum go_watch_ { GO_WATCH_SAMPLE_ = 1, GO_WATCH_TRACE_ = 2 };
+
+/* How long goroutines were runnable before they ran: owner's; others only read. */
+#define GO_LATS_ 32
+typedef struct go_lat_ {
+  go_a64 n[GO_LATS_]; /* [i]: less than 2^(i + 7) ns */
+  go_a64 sum, max;
+} go_lat_;
+
 /* IDLE: in sched.idle_p, or nobody's just before. RUNNING: an M holds it. GONE: go_procs_ lowered the count;
  * its queues are empty, its timers elsewhere. */
 enum go_p_state_ { GO_P_IDLE_, GO_P_RUNNING_, GO_P_GONE_ };
@@ -205,6 +224,7 @@ struct go_p_ {
   /* Owner's (the M that holds it), unless said otherwise. */
   uint32_t id;
   int32_t ticks;   /* goroutines to run until the next look round */
+  go_a32 watch;    /* enum go_watch_: what wakers and spawners have to do besides; set by anybody */
   bool solo;       /* see core/runq.h */
   uint8_t turn;    /* counts picks, to give the fresh and the old their turns */
   uint8_t rounds;  /* counts look rounds, to give the global queue its turns */
@@ -219,9 +239,14 @@ struct go_p_ {
   uint32_t credit; /* stacks that goroutines born here may bind: see core/stack.h */
   char *stack[GO_STACK_CACHE_];
   uint64_t id_next, id_end; /* goroutine numbers in hand */
-  go_a64 nborn, ndied;      /* goroutines started and ended here; others only read */
-  go_p_ *link;              /* in sched.idle_p; under sched.lock */
-  go_a32 leave;             /* set by go_procs_: give this P back at the next look round */
+  go_a64 nborn, ndied;      /* goroutines started and ended here; others only read, */
+  go_a64 nparks, nyields;   /* how often they gave way, */
+  go_a64 nsteals,
+      nstolen;        /* how often goroutines were taken from other Ps, and how many: likewise */
+  int64_t sampled_at; /* when GO_WATCH_SAMPLE_ was set last */
+  go_lat_ lat;        /* see core/stats.c */
+  go_p_ *link;        /* in sched.idle_p; under sched.lock */
+  go_a32 leave;       /* set by go_procs_: give this P back at the next look round */
   _Alignas(GO_CACHE_LINE_) go_runq_ q;
   _Alignas(GO_CACHE_LINE_) go_tm_heap_ tm;
 };
@@ -235,6 +260,7 @@ struct go_m_ {
   go_g_ *dead;     /* or which has ended there: to be finished on the other side of the switch */
   go_g_ *locked_g; /* the G it is wired to; own */
   go_arch_ctx_ g0; /* its own stack while it runs goroutines */
+  uint32_t nwoken; /* goroutines that it has readied without a P; own */
   go_os_cxx_state_ *cxx; /* the thread's, or NULL: see has_exceptions in core/sched.c */
   go_g_ *handoff;        /* runnable G that the fast half could not run; for g0 */
   go_g_ *requeue;        /* G that yielded to g0: to be made runnable when its stack is left */
@@ -284,8 +310,11 @@ typedef struct go_sched_ {
   uint64_t taken; /* how often a P was taken out of idle_p */
   go_idle_ idle;  /* see core/idle.h */
   go_m_ *idle_m;
-  go_m_ *all_m; /* workers, for joining */
-  uint32_t nm;  /* workers that exist */
+  go_m_ *all_m;       /* workers, for joining */
+  uint32_t nm;        /* workers that exist */
+  uint32_t peak_m;    /* most at a time */
+  go_a64 nretaken;    /* Ps taken away from user code so far */
+  go_a64 npolled_all; /* goroutines that events have woken so far; who has the poller */
   go_a32
       want_m; /* 1: no thread could be started for a P, which may have work. Stored under lock; the next M
                     that would sleep takes the P, and until then look rounds steal from it */

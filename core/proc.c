@@ -237,6 +237,7 @@ static bool count_m(go_m_ *m) {
   bool ok = GO_S->nm - go_ld_sc(&GO_S->ndying) < GO_S->max_m;
   if (ok) {
     GO_S->nm++;
+    GO_S->peak_m = GO_S->nm > GO_S->peak_m ? GO_S->nm : GO_S->peak_m;
     m->all_link = GO_S->all_m;
     GO_S->all_m = m;
   }
@@ -521,6 +522,7 @@ static void stop_embedded(void) {
 }
 
 static void release_all(void) {
+  go_debug_stop_();
   for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) {
     go_tm_drop_(&GO_S->all_p[i]->tm);
     go_tm_heap_free_(&GO_S->all_p[i]->tm);
@@ -531,7 +533,6 @@ static void release_all(void) {
   go_pd_fini_();
   go_poll_fini_();
   go_os_off_fault_();
-  go_debug_stop_();
   for (go_m_ *m = GO_S->spare_m; m != NULL;) {
     go_m_ *next = m->link;
     go_extra_free_(&m->thread_g);

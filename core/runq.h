@@ -216,4 +216,11 @@ static inline bool go_runq_empty_(go_runq_ *q) {
   }
 }
 
+/* About how many there are. From any thread. */
+static inline uint32_t go_runq_len_(go_runq_ *q) {
+  uint32_t n = go_ld_rlx(&q->tail) - go_ld_rlx(&q->head);
+  return (n <= GO_RUNQ_CAP_ ? n : 0) + go_fresh_len_(go_ld_rlx(&q->fresh)) +
+         (go_ld_rlx(&q->next) != NULL);
+}
+
 #endif /* GOLIB_CORE_RUNQ_H_ */

@@ -36,6 +36,7 @@
 #define LINGER (30 * GO_US)
 #define POLL_EVERY (100 * GO_US) /* under load: a look costs about half a microsecond */
 #define NEXT_SLICE GO_MS
+#define SAMPLE_EVERY (100 * GO_US)
 #define STEAL_ROUNDS 4
 
 go_sched_ go_sched_state_;
@@ -128,6 +129,9 @@ static inline void take_over(go_m_ *m, go_g_ *g) {
     wait_off_cpu_slow(g);
   }
   go_st_rlx(&g->on_cpu, 1u);
+  if (GO_UNLIKELY_(go_get_state_(g) >= GO_G_TIMED_FRESH_)) {
+    go_timed_run_(m, g);
+  }
   go_set_state_(g, GO_G_RUNNING_);
   m->cur = g;
 }
@@ -211,6 +215,7 @@ go_m_ *go_park_(go_m_ *m) {
   if (GO_UNLIKELY_(p == NULL)) {
     return park_thread(m);
   }
+  go_count_(&p->nparks);
   go_g_ *next = pick(m, p);
   if (GO_UNLIKELY_(next == g)) { /* readied before it was off its stack */
     go_set_state_(g, GO_G_RUNNING_);
@@ -262,10 +267,16 @@ void go_ready_(go_m_ *m, go_g_ *g) {
   }
   go_set_state_(g, GO_G_RUNNABLE_);
   if (GO_UNLIKELY_(m == NULL || m->p == NULL)) {
+    if (m == NULL || m->nwoken++ % 8 == 0) {
+      go_time_it_(g);
+    }
     go_inject_(g);
     return;
   }
   go_p_ *p = m->p;
+  if (GO_UNLIKELY_(go_ld_rlx(&p->watch) != 0)) {
+    go_watched_ready_(p, g);
+  }
   go_g_ *old = go_next_put_(&p->q, g, p->solo);
   if (old != NULL) {
     ring_put(p, old);
@@ -289,6 +300,7 @@ static go_m_ *yield_local(go_m_ *m, go_p_ *p, go_g_ *g) {
   if (go_ring_peek_(&p->q, 0) == NULL) {
     p->turn |= 7; /* alone in the ring: those that have not run yet come first */
   }
+  go_count_(&p->nyields);
   go_set_state_(g, GO_G_RUNNABLE_);
   ring_put(p, g);
   go_g_ *next = pick(m, p);
@@ -322,6 +334,7 @@ go_m_ *go_yield_m_(go_m_ *m) {
     }
     return yield_local(m, p, g);
   }
+  go_count_(&p->nyields);
   go_set_state_(g, GO_G_RUNNABLE_);
   p->ticks--;
   m->prev = g;
@@ -528,12 +541,16 @@ void go_polled_(go_g_ *g) {
   go_set_state_(g, GO_G_RUNNABLE_);
   g->link = NULL;
   if (GO_S->polled == NULL) {
+    if (go_ld_rlx(&GO_S->polls) % 8 == 1) {
+      go_time_it_(g);
+    }
     GO_S->polled = g;
   } else {
     GO_S->polled_last->link = g;
   }
   GO_S->polled_last = g;
   GO_S->npolled++;
+  go_count_(&GO_S->npolled_all);
 }
 
 typedef struct batch {
@@ -599,6 +616,10 @@ static go_g_ *steal_round(go_m_ *m, go_p_ *p, bool last, int64_t now);
 static go_g_ *look_round(go_m_ *m, go_p_ *p) {
   int64_t now = go_os_now_();
   adapt_ticks(p, now);
+  if (now - p->sampled_at > SAMPLE_EVERY) {
+    p->sampled_at = now;
+    (void)go_or_ar(&p->watch, (uint32_t)GO_WATCH_SAMPLE_);
+  }
   (void)go_tm_run_(m, p, now);
   if (go_ld_rlx(&GO_S->npd) != 0) {
     look_poller_under_load(p, now);
@@ -638,6 +659,8 @@ static go_g_ *steal_half(go_p_ *p, go_p_ *victim) {
   if (n == 0) {
     return NULL;
   }
+  go_count_(&p->nsteals);
+  go_st_rlx(&p->nstolen, go_ld_rlx(&p->nstolen) + n);
   for (uint32_t i = 1; i < n; i++) { /* our ring is empty, or nearly so */
     ring_put(p, out[i]);
   }
@@ -645,7 +668,7 @@ static go_g_ *steal_half(go_p_ *p, go_p_ *victim) {
 }
 
 /* The victim has readied it and may be about to park and run it: give it some microseconds. */
-static go_g_ *steal_next(go_p_ *victim) {
+static go_g_ *steal_next(go_p_ *p, go_p_ *victim) {
   void *g = go_ld_rlx(&victim->q.next);
   if (g == NULL) {
     return NULL;
@@ -656,7 +679,12 @@ static go_g_ *steal_next(go_p_ *victim) {
       return NULL;
     }
   }
-  return go_next_get_(&victim->q, false);
+  g = go_next_get_(&victim->q, false);
+  if (g != NULL) {
+    go_count_(&p->nsteals);
+    go_count_(&p->nstolen);
+  }
+  return g;
 }
 
 static uint32_t gcd(uint32_t a, uint32_t b) {
@@ -692,7 +720,7 @@ static go_g_ *steal_round(go_m_ *m, go_p_ *p, bool last, int64_t now) {
     }
     go_g_ *g = steal_half(p, victim);
     if (g == NULL && last) {
-      g = steal_next(victim);
+      g = steal_next(p, victim);
     }
     if (g != NULL) {
       return g;

@@ -39,6 +39,11 @@ static inline bool go_is_plain_thread_(const go_g_ *g) {
   return go_is_thread_(g) && g->stack_top == NULL;
 }
 
+/* From any thread: a look. */
+GO_NO_TSAN_ static inline bool go_in_foreign_(const go_g_ *g) {
+  return (*(const volatile uint8_t *)&g->flags & GO_G_THREAD_) != 0;
+}
+
 static inline void go_set_state_(go_g_ *g, uint8_t state) {
   __atomic_store_n(&g->state, state, __ATOMIC_RELAXED);
 }
@@ -52,11 +57,14 @@ static inline void go_prepark_(go_m_ *m, uint8_t reason) {
   go_g_ *g = m->cur;
   __atomic_store_n(&g->reason, reason, __ATOMIC_RELAXED);
   go_set_state_(g, GO_G_WAITING_);
-  if (GO_UNLIKELY_(go_is_thread_(g))) {
+  const go_p_ *p = m->p;
+  if (GO_LIKELY_(p != NULL)) {
+    g->since = p->tick_at; /* for dumps; the clock would cost more than the switch */
+    return;
+  }
+  g->since = go_os_now_();
+  if (go_is_thread_(g)) {
     go_note_clear_(&m->note);
-    g->since = go_os_now_();
-  } else {
-    g->since = m->p->tick_at; /* for dumps; the clock would cost more than the switch */
   }
 }
 
@@ -80,6 +88,17 @@ static inline void go_took_turn_(void) {
     (void)go_yield_m_(m);
   }
 }
+
+/* ---- statistics (core/stats.c) ---- */
+
+/* For what only one thread changes. */
+static inline void go_count_(go_a64 *n) { go_st_rlx(n, go_ld_rlx(n) + 1); }
+/* g becomes runnable now, and is in no queue yet: have it timed. */
+void go_time_it_(go_g_ *g);
+/* The same, or what else p->watch asks for. */
+void go_watched_ready_(go_p_ *p, go_g_ *g);
+/* g, which is timed, is about to run on m. */
+void go_timed_run_(go_m_ *m, go_g_ *g);
 
 /* ---- the poller: see core/netpoll.c ---- */
 
@@ -193,6 +212,8 @@ static inline go_extra_ *go_extra_of_(const go_g_ *g) { return (go_extra_ *)(voi
 int go_name_(go_g_ *g, const char *name);
 /* Calls f for every G that has ever been made. Memory of Gs is never unmapped while the scheduler is up. */
 void go_each_g_(void (*f)(go_g_ *, void *), void *arg);
+/* Gs that were ever needed at a time. */
+uint64_t go_gs_made_(void);
 /* And f for the memory that they lie in. Both async-signal-safe. */
 void go_each_slab_(void (*f)(void *arg, const void *lo, const void *hi), void *arg);
 void go_spawn_fini_(void);

@@ -97,6 +97,13 @@ void go_each_g_(void (*f)(go_g_ *, void *), void *arg) {
   }
 }
 
+uint64_t go_gs_made_(void) {
+  go_lock_(&pool.lock);
+  uint64_t n = (uint64_t)go_ld_rlx(&pool.nslabs) * SLAB_GS - (uint64_t)(pool.bump_end - pool.bump);
+  go_unlock_(&pool.lock);
+  return n;
+}
+
 void go_each_slab_(void (*f)(void *arg, const void *lo, const void *hi), void *arg) {
   uint32_t n = go_ld_acq(&pool.nslabs); /* pairs with new_slab */
   for (uint32_t i = 0; i < n; i++) {
@@ -290,6 +297,9 @@ static inline void enqueue(go_m_ *m, go_g_ *g) {
   if (GO_UNLIKELY_(p == NULL)) {
     go_inject_(g);
     return;
+  }
+  if (GO_UNLIKELY_(go_ld_rlx(&p->watch) != 0)) {
+    go_watched_ready_(p, g);
   }
   if (GO_UNLIKELY_(!go_fresh_put_(&p->q, g, p->solo))) {
     put_slow(p, g);

@@ -29,7 +29,8 @@ typedef struct depot {
   chunk *chunks, *open;
   size_t made;    /* slots in all chunks */
   size_t in_use;  /* neither warm, nor cold, nor never used */
-  size_t peak;    /* highest in_use since the last trim */
+  size_t peak;    /* highest in_use since the last trim, */
+  size_t ever;    /* and ever */
   size_t credits; /* default class only */
   size_t next_chunk;
   bool guards_laid; /* at reservation */
@@ -317,6 +318,7 @@ char *go_stack_get_(uint32_t cls) {
   char *top = take(cls, d, &n);
   if (top != NULL && ++d->in_use > d->peak) {
     d->peak = d->in_use;
+    d->ever = d->peak > d->ever ? d->peak : d->ever;
   }
   go_unlock_(&d->lock);
   if (n > 0 && prepare(cls, top, n) != 0) {
@@ -384,7 +386,14 @@ void go_stack_stats_read_(go_stack_stats_ *ret) {
   ret->warm = d->warm.n;
   ret->cold = d->made - d->in_use - d->warm.n;
   ret->credits = d->credits;
+  ret->peak = d->ever;
   go_unlock_(&d->lock);
+  ret->bytes = 0;
+  for (uint32_t cls = 0; cls <= GO_STACK_CLASS_MAX_; cls++) {
+    go_lock_(&depots[cls].lock);
+    ret->bytes += (uint64_t)depots[cls].made << cls;
+    go_unlock_(&depots[cls].lock);
+  }
 }
 
 void go_stack_each_chunk_(void (*f)(void *arg, const void *lo, const void *hi), void *arg) {

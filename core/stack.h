@@ -78,6 +78,8 @@ typedef struct go_stack_stats_ {
   uint64_t in_use;   /* not in the depot */
   uint64_t warm, cold;
   uint64_t credits;
+  uint64_t peak;  /* most in use at a time */
+  uint64_t bytes; /* of address space, all classes */
 } go_stack_stats_;
 void go_stack_stats_read_(go_stack_stats_ *ret);
 

@@ -22,9 +22,9 @@ __attribute__((noinline)) void crash_test_waits(void *p) {
   __asm__ volatile("");
 }
 // Interrupted here.
-std::atomic<bool> interrupted;
-__attribute__((noinline)) void crash_test_busy() {
-  while (!interrupted.load(std::memory_order_relaxed)) {}
+int interrupted;
+__attribute__((noinline, no_sanitize("thread", "address"))) void crash_test_busy() {
+  while (__atomic_load_n(&interrupted, __ATOMIC_RELAXED) == 0) {}
   __asm__ volatile("");
 }
 }
@@ -66,7 +66,7 @@ TEST(DumpSignal, ByConfig) {
   ExpectDump(RunChild([] {
     go_config c{};
     c.dump_signal = SIGUSR2;
-    signal(SIGUSR2, [](int) { interrupted = true; });  // called after the dump
+    signal(SIGUSR2, [](int) { __atomic_store_n(&interrupted, 1, __ATOMIC_RELAXED); });  // called after the dump
     CHILD_CHECK(go_init(&c) == 0);
     return Body(SIGUSR2);
   }));
@@ -75,7 +75,7 @@ TEST(DumpSignal, ByConfig) {
 TEST(DumpSignal, ByEnvironment) {
   ExpectDump(RunChild([] {
     setenv("GOLIB_DEBUG", "sigquit", 1);
-    signal(SIGQUIT, [](int) { interrupted = true; });
+    signal(SIGQUIT, [](int) { __atomic_store_n(&interrupted, 1, __ATOMIC_RELAXED); });
     return Body(SIGQUIT);
   }));
 }

@@ -25,6 +25,63 @@ GO_EXTERN_C_BEGIN_
  * does). From any thread. Go: what SIGQUIT prints, runtime/pprof.Lookup("goroutine"). */
 GO_API void go_dump(int fd);
 
+#define GO_LATENCY_BUCKETS 32
+
+/* What go_stats_read tells. Counts "so far" are since the scheduler started. */
+typedef struct go_stats {
+  /* Goroutines that are alive, and of these: */
+  int64_t goroutines;
+  int64_t not_started; /* waiting to run for the first time */
+  int64_t runnable;    /* waiting to run */
+  int64_t running;
+  int64_t waiting;  /* for a channel, a lock, a descriptor, the time... */
+  int64_t blocking; /* in go_blocking */
+  /* At most this many were alive at a time; up to some hundred a P too many. */
+  int64_t goroutines_max;
+
+  /* So far: started and ended goroutines; how often one gave way because it had to wait, and because it
+   * wanted to (go_yield and its like); how often a P without work took some from another, and how many goroutines; Ps
+   * taken from goroutines that ran for long without calling golib. */
+  uint64_t spawned, ended;
+  uint64_t parks, yields;
+  uint64_t steals, stolen;
+  uint64_t retakes;
+
+  /* Ps, those without work, goroutines in their queues and in the one for all, timers that run. */
+  int32_t procs, procs_idle;
+  int64_t queued, queued_global, timers;
+
+  /* Threads that run goroutines: how many there are, were at most, look for work, are in go_blocking. Threads of
+   * the program that wait in golib. */
+  int32_t threads, threads_max, threads_spinning, threads_blocking, threads_waiting;
+
+  /* Descriptors that are registered with the poller; how often it has brought events so far, and how many
+   * goroutines they have woken. */
+  int64_t descriptors;
+  uint64_t polls, polled;
+
+  /* Stacks of the default size: used by goroutines or at hand for them, the most that were at a time, at rest. Address
+   * space reserved for all stacks: memory is used where stacks have been touched. */
+  uint64_t stacks, stacks_max, stacks_free, stack_bytes_reserved;
+
+  /* How long goroutines were runnable before they ran, of those that were timed so far: in about one of ten
+   * thousand cases under load, more often without. latency[i] counts times below GO_LATENCY_BOUND(i), and not below
+   * the bound before; the last one whatever is longer. Their number, sum and largest. */
+  uint64_t latency[GO_LATENCY_BUCKETS];
+  uint64_t latency_count;
+  go_nsec latency_sum, latency_max;
+
+  uint64_t reserved_[16];
+} go_stats;
+
+#define GO_LATENCY_BOUND(i) ((go_nsec)128 << (i))
+
+/* Fills *ret_stats in: all zero when golib is not running. Does not stop anybody: the numbers are not of one instant,
+ * and goroutines that come and go meanwhile may be missed. Looks at every goroutine: some milliseconds for a million.
+ * Never suspends. From any thread; not from a signal handler: it takes locks. NULL does nothing.
+ * Go: runtime/metrics.Read. GOLIB_DEBUG=schedtrace=1000 prints the most important numbers every second. */
+GO_API void go_stats_read(go_stats *ret_stats);
+
 /* Functions that are called as goroutines come, run and go. Any may be NULL; all-zero means none. Each
  * gets `arg` and the goroutine's number (go_id).
  *

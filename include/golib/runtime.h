@@ -4,7 +4,8 @@
  * to choose something else than the defaults and the environment:
  *   GOMAXPROCS   number of Ps: goroutines that run at the same time
  *   GOLIB_STACK  stack size of a goroutine: "256K", "64M", "1G"
- *   GOLIB_DEBUG  comma-separated: "sigquit" dumps all goroutines on SIGQUIT (Ctrl-\)
+ *   GOLIB_DEBUG  comma-separated: "sigquit" dumps all goroutines on SIGQUIT (Ctrl-\);
+ *                "schedtrace=1000" prints a line of statistics on stderr every 1000 ms
  *
  * fork(2): golib's threads do not exist in the child, which may exec or _exit (posix_spawn, system and
  * popen work as always). Other functions return GO_EFORKED there, or end the child with a message
