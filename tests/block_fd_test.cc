@@ -3,10 +3,13 @@
 #include <golib/golib.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -241,6 +244,86 @@ TEST_P(FdWait, Contexts) {
     EXPECT_EQ(go_fd_wait(ctx, p.a, kBoth), GO_ECANCELED);
     go_wg_wait(&wg);
     go_ctx_unref(ctx);
+  });
+}
+
+// Its owner closes it meanwhile, which is illegal: but nobody else is hit. The wait is for the thing, not the number, which
+// may be another's by then.
+TEST_P(FdWait, ClosedByItsOwner) {
+  On([] {
+    int old[2], fresh[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, old), 0);
+    go_ctx *ctx = go_ctx_with_cancel(nullptr);
+    std::atomic<int> ended{0};
+    go_wg wg{};
+    const int number = old[0];
+    int other[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, other), 0);
+    go_ctx *soon = go_ctx_with_timeout(nullptr, GO_MS);
+    EXPECT_EQ(go_fd_wait(soon, number, GO_FD_READ), GO_ETIMEDOUT);
+    go_ctx_unref(soon);  // what golib opens for itself is open
+    const int before = Descriptors();
+    SPAWN_WG(&wg, [&] {
+      EXPECT_EQ(go_fd_wait(nullptr, number, GO_FD_READ), GO_FD_READ);
+      ended++;
+    });
+    SPAWN_WG(&wg, [&] {
+      EXPECT_EQ(go_fd_wait(ctx, other[0], GO_FD_READ), GO_ECANCELED);
+      ended++;
+    });
+    Until([&] { return Descriptors() == before + 2; });  // each has its own by now
+    close(number);
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fresh), 0);
+    EXPECT_EQ(fresh[0], number);
+    EXPECT_EQ(write(fresh[1], "x", 1), 1);
+    EXPECT_EQ(go_fd_wait(nullptr, fresh[0], GO_FD_READ), GO_FD_READ);
+    Settle();
+    EXPECT_EQ(ended, 0);
+    EXPECT_EQ(write(old[1], "x", 1), 1);
+    Until([&] { return ended == 1; });
+    close(other[0]);
+    Settle();
+    go_ctx_cancel(ctx);
+    go_wg_wait(&wg);
+    char c;
+    EXPECT_EQ(read(fresh[0], &c, 1), 1);
+    go_ctx_unref(ctx);
+    for (int fd : {fresh[0], fresh[1], old[1], other[1]}) close(fd);
+  });
+}
+
+// Everything that can be waited for: counters, timers, pipes without a reader, other pollers, folders.
+TEST_P(FdWait, KindsOfDescriptors) {
+  On([] {
+    uint64_t n = 1;
+    int e = eventfd(0, EFD_CLOEXEC);
+    EXPECT_EQ(go_fd_wait(nullptr, e, kBoth), GO_FD_WRITE);
+    go_wg wg{};
+    SPAWN_WG(&wg, [&] { EXPECT_EQ(write(e, &n, sizeof n), 8); });
+    EXPECT_EQ(go_fd_wait(nullptr, e, GO_FD_READ), GO_FD_READ);
+    go_wg_wait(&wg);
+    int t = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    itimerspec at = {{0, 0}, {0, 2000000}};
+    EXPECT_EQ(timerfd_settime(t, 0, &at, nullptr), 0);
+    EXPECT_EQ(go_fd_wait(nullptr, t, GO_FD_READ), GO_FD_READ);
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    epoll_event ev{};
+    ev.events = EPOLLIN;
+    EXPECT_EQ(epoll_ctl(ep, EPOLL_CTL_ADD, t, &ev), 0);
+    EXPECT_EQ(go_fd_wait(nullptr, ep, GO_FD_READ), GO_FD_READ);
+    int p[2];
+    ASSERT_EQ(pipe2(p, O_CLOEXEC | O_NONBLOCK), 0);
+    char big[65536] = {};
+    while (write(p[1], big, sizeof big) > 0) {}
+    SPAWN_WG(&wg, [&] {
+      Settle();
+      close(p[0]);
+    });
+    EXPECT_EQ(go_fd_wait(nullptr, p[1], GO_FD_WRITE), GO_FD_WRITE);  // trying would say EPIPE
+    go_wg_wait(&wg);
+    int d = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    EXPECT_EQ(go_fd_wait(nullptr, d, GO_FD_READ), GO_FD_READ);
+    for (int fd : {e, t, ep, p[1], d}) close(fd);
   });
 }
 
