@@ -393,7 +393,7 @@ TEST_F(NetGo, AcceptStorm) {
       Listener l(net, net[0] == 't' ? "127.0.0.1:0" : UnixName("storm").c_str(), &o);
       std::string addr = l.Addr();
       std::atomic<int> dialled{0}, late{0}, accepted{0}, with_data{0};
-      const int dialers = 30, each = kSanitized ? 2 : 8;
+      const int dialers = 30, each = kSanitized ? 2 : 5;
       go_wg wg{}, acceptors{};
       for (int t = 0; t < 2; t++) {
         SPAWN_WG(&acceptors, [&] {
