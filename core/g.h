@@ -312,6 +312,7 @@ typedef struct go_sched_ {
   go_m_ *idle_m;
   go_m_ *all_m;       /* workers, for joining */
   uint32_t nm;        /* workers that exist */
+  go_a32 nstarting;   /* at least so many of them have no thread yet: see go_threads_asleep_ */
   uint32_t peak_m;    /* most at a time */
   go_a64 nretaken;    /* Ps taken away from user code so far */
   go_a64 npolled_all; /* goroutines that events have woken so far; who has the poller */

@@ -262,9 +262,11 @@ static int start_thread(go_m_ *m) {
   if (r == 0) {
     m->thread = t;
     go_st_rel(&m->started, 1u); /* pairs with wait_started: m may be gone now */
+    (void)go_sub_sc(&GO_S->nstarting, 1u);
     return 0;
   }
   uncount_m(m);
+  (void)go_sub_sc(&GO_S->nstarting, 1u);
   give_back(m->next_p, m->spinning);
   free(m);
   return r;
@@ -281,8 +283,10 @@ bool go_must_delegate_(void) {
 /* A counted worker without a thread; on failure p is given back. */
 static int new_worker(go_p_ *p, bool spinning, go_m_ **ret) {
   go_m_ *m = new_m();
+  (void)go_add_sc(&GO_S->nstarting, 1u); /* before it is counted */
   if (m == NULL || !count_m(m)) {
     int r = m == NULL ? GO_ENOMEM : GO_EAGAIN;
+    (void)go_sub_sc(&GO_S->nstarting, 1u);
     free(m);
     give_back(p, spinning);
     return r;

@@ -951,10 +951,13 @@ static bool suspect_deadlock(void) {
          (go_live_() > 0 || (int32_t)go_ld_sc(&GO_S->nblocked) > 0) && !expects_events();
 }
 
-/* Exact under sched.lock while all is still. */
+/* Exact under sched.lock while all is still. An M is counted before its thread exists, even one without a P (the first): it
+ * must not stand for a thread that is awake. Who is taken off nstarting has a thread that the caller, who counts the
+ * system's afterwards, finds. */
 GO_NO_TSAN_ int go_threads_asleep_(void) {
   return (int)(GO_S->nm - go_ld_rlx(&GO_S->nforeign) + go_ld_rlx(&GO_S->starter_up) +
-               go_ld_sc(&GO_S->nblocked) + go_ld_sc(&GO_S->npool_idle));
+               go_ld_sc(&GO_S->nblocked) + go_ld_sc(&GO_S->npool_idle) -
+               go_ld_sc(&GO_S->nstarting));
 }
 
 /* Whether nothing runs or is about to; how often something has begun to, and how many threads are asleep in

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <string>
+#include <thread>
 
 #include "tests/support/golib_test.h"
 
@@ -17,6 +18,7 @@ using namespace golib_test;
 namespace {
 
 std::atomic<int> fail_of_100{0};
+std::atomic<unsigned> delay_us{0};
 std::atomic<unsigned> tried{0}, failed{0};
 
 using Create = int(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
@@ -30,6 +32,7 @@ extern "C" int pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)
     failed++;
     return EAGAIN;
   }
+  if (delay_us != 0) (void)usleep(delay_us);
   return real(t, a, fn, arg);
 }
 
@@ -52,6 +55,20 @@ class ThreadFaults : public testing::Test {
     tried = failed = 0;
   }
 };
+
+// A plain thread waits for one that starts the scheduler meanwhile, and is in no hurry: no deadlock.
+TEST_F(ThreadFaults, StartTakesLong) {
+  for (int i = 0; i < 3; i++) {
+    EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
+    Chan<int> c(0);
+    std::thread t([&] { EXPECT_EQ(c.Take(), 7); });
+    delay_us = 100'000;
+    EXPECT_EQ(go_init(nullptr), 0);
+    delay_us = 0;
+    c.Send(7);
+    t.join();
+  }
+}
 
 // A call was made if and only if it says so, whatever happens to threads and contexts meanwhile.
 TEST_F(ThreadFaults, Offload) {
