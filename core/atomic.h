@@ -69,6 +69,10 @@ static inline T go_relacy_sc_(T v) {
 #define go_cas_ar(p, old, x) GO_CAS_(p, old, x, mo_acq_rel, mo_acquire)
 #define go_cas_sc(p, old, x) go_relacy_sc_(GO_CAS_(p, old, x, mo_seq_cst, mo_acquire))
 #define go_fence_sc() rl::atomic_thread_fence(rl::mo_seq_cst, $)
+#if !defined(GO_NO_LIGHT_FENCE_) /* which a model may plant */
+#define GO_NO_LIGHT_FENCE_ 0
+#endif
+#define go_fence_light_() (GO_NO_LIGHT_FENCE_ ? (void)0 : go_fence_sc())
 
 #else
 
@@ -122,6 +126,9 @@ typedef struct go_aptr {
 #else
 #define go_fence_sc() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #endif
+/* A fence that costs nothing here: the thread that needs it runs go_os_fence_all_. In the model, which knows no such thing,
+ * both have a fence. */
+#define go_fence_light_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 #endif
 

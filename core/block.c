@@ -45,34 +45,37 @@ static void give_p(go_m_ *m) {
 }
 
 static void take_p(go_m_ *m) {
-  go_lock_(&GO_S->lock);
-  go_p_ *p = go_p_get_idle_();
-  if (p != NULL) {
-    go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) - 1);
-  }
-  go_unlock_(&GO_S->lock);
-  if (p == NULL) {
+  if (go_m_take_idle_(m)) {
+    go_unhold_(m, 0);
+  } else {
     (void)go_queue_up_(m);
-    return;
-  }
-  go_p_acquire_(m, p);
-  p->tick_at = go_os_now_();
-  if (GO_UNLIKELY_(m->hooked != NULL || go_hooks_() != NULL)) {
-    p->ticks = 0; /* back to g0, which calls them */
   }
 }
 
-/* The goroutine is a thread from now on. For dumps it leaves where it went in: pc, and the frame pointer of
- * what is there; its own stack changes below. */
+/* Others have its P already, and it is counted as foreign. */
+static void stay_without_p(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  go_m_back_(m);
+  go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) + 1);
+  go_unlock_(&GO_S->lock);
+}
+
+/* The goroutine is a thread from now on, and stays within go_hold_: there is nothing to be taken away. For dumps it leaves
+ * where it went in: pc, and the frame pointer of what is there; its own stack changes below. */
 static void go_out(go_m_ *m, void *pc, void *fp) {
   go_g_ *g = m->cur;
-  if (m->foreign++ == 0 && m->p != NULL) {
+  if (m->foreign++ == 0 && !go_is_thread_(g)) {
+    (void)go_hold_(m);
     g->ctx.sp = fp;
     g->link = pc;
-    g->since = m->p->tick_at;
+    g->since = m->p != NULL ? (int64_t)go_ld_rlx(&m->p->tick_at) : go_os_now_();
     g->flags |= GO_G_THREAD_;
     g->locked_m = m;
-    give_p(m);
+    if (GO_LIKELY_(m->p != NULL)) {
+      give_p(m);
+    } else {
+      stay_without_p(m);
+    }
   }
 }
 

@@ -220,6 +220,17 @@ static inline void wake(go_g_ *g) {
   }
 }
 
+/* The same in a call that may suspend. */
+static inline void wake_and_rejoin(go_g_ *g) {
+  if (g != NULL) {
+    go_m_ *m = go_m_get_();
+    go_ready_(m, g);
+    if (m != NULL) {
+      (void)go_rejoin_(m);
+    }
+  }
+}
+
 void go_chan_send(go_chan *c, const void *v) {
   if (GO_UNLIKELY_(c == NULL)) {
     wait_for_ever(GO_WAIT_CHAN_SEND_NIL_);
@@ -229,7 +240,7 @@ void go_chan_send(go_chan *c, const void *v) {
   int r = go_send_locked_(c, v, &g);
   if (GO_LIKELY_(r == GO_OP_DONE_)) {
     go_unlock_(&c->lock);
-    wake(g);
+    wake_and_rejoin(g);
     return;
   }
   if (r == GO_OP_CLOSED_) {
@@ -283,7 +294,7 @@ int go_chan_send_ctx(go_ctx *ctx, go_chan *c, const void *v) {
     return wait_ctx(ctx, c, GO_SEND, (void *)(uintptr_t)v);
   }
   go_unlock_(&c->lock);
-  wake(g);
+  wake_and_rejoin(g);
   return r == GO_OP_DONE_ ? 0 : GO_ECLOSED;
 }
 
@@ -298,7 +309,7 @@ bool go_chan_recv(go_chan *c, void *v) {
   int r = go_recv_locked_(c, v, &g);
   if (GO_LIKELY_(r != GO_OP_WAIT_)) {
     go_unlock_(&c->lock);
-    wake(g);
+    wake_and_rejoin(g);
     return r == GO_OP_DONE_;
   }
   return wait_one(c, GO_RECV, v);
@@ -338,7 +349,7 @@ int go_chan_recv_ctx(go_ctx *ctx, go_chan *c, void *v) {
     return wait_ctx(ctx, c, GO_RECV, v);
   }
   go_unlock_(&c->lock);
-  wake(g);
+  wake_and_rejoin(g);
   return r == GO_OP_DONE_ ? 0 : GO_ECLOSED;
 }
 

@@ -21,6 +21,7 @@
 
 #include "core/arch.h"
 #include "core/atomic.h"
+#include "core/hold.h"
 #include "core/idle.h"
 #include "core/lock.h"
 #include "core/note.h"
@@ -220,16 +221,27 @@ enum go_p_state_ { GO_P_IDLE_, GO_P_RUNNING_, GO_P_GONE_ };
 
 #define GO_STACK_CACHE_ 16
 
+/* A goroutine's turn on a P, as sysmon tells one from the other. */
+typedef struct go_slice_ {
+  go_m_ *m;
+  uint32_t ticks;
+  uint64_t tick_at;
+  int64_t since; /* when it was seen first */
+  bool told;     /* the watchdog has */
+} go_slice_;
+
 struct go_p_ {
   /* Owner's (the M that holds it), unless said otherwise. */
   uint32_t id;
-  int32_t ticks;   /* goroutines to run until the next look round */
+  go_a32
+      ticks; /* int32_t: goroutines to run until the next look round. sysmon reads it, and tick_at: the two
+                      change with every switch */
   go_a32 watch;    /* enum go_watch_: what wakers and spawners have to do besides; set by anybody */
   bool solo;       /* see core/runq.h */
   uint8_t turn;    /* counts picks, to give the fresh and the old their turns */
   uint8_t rounds;  /* counts look rounds, to give the global queue its turns */
   uint8_t state;   /* under sched.lock */
-  int64_t tick_at; /* when it looked round last, or came into use */
+  go_a64 tick_at;  /* when it looked round last, or came into use */
   int32_t tick_n;  /* and how many ticks it had then */
   int64_t next_at; /* when runq.next was last made to queue like the others */
   uint64_t rng;
@@ -247,15 +259,24 @@ struct go_p_ {
   go_lat_ lat;        /* see core/stats.c */
   go_p_ *link;        /* in sched.idle_p; under sched.lock */
   go_a32 leave;       /* set by go_procs_: give this P back at the next look round */
+  go_aptr m;          /* the M that holds it, stored by that; NULL: none, or it is handed on */
+  go_slice_ mon;      /* what sysmon saw last; its own */
   _Alignas(GO_CACHE_LINE_) go_runq_ q;
   _Alignas(GO_CACHE_LINE_) go_tm_heap_ tm;
 };
 
 /* ---- M ---- */
 
+/* Memory of Ms is never unmapped while the scheduler is up: sysmon may look at one that has just ended. What it uses
+ * comes before `cur`, and survives when an M is used again. */
 struct go_m_ {
+  go_holding_ hold; /* whether its P may be taken away: see core/hold.h */
+  go_p_ *
+      p; /* the P it holds, or NULL; sysmon's by now, unless within go_hold_. Own, by go_m_set_p_ */
+  go_m_ *
+      mon_link; /* in the list of those that it took Ps from, which the watchdog looks at; sysmon's, as is */
+  go_slice_ mon;   /* what it saw of them */
   go_g_ *cur;      /* the G it runs, NULL on g0 */
-  go_p_ *p;        /* the P it holds, or NULL */
   go_g_ *prev;     /* the G whose stack it has just left, */
   go_g_ *dead;     /* or which has ended there: to be finished on the other side of the switch */
   go_g_ *locked_g; /* the G it is wired to; own */
@@ -310,17 +331,19 @@ typedef struct go_sched_ {
   uint64_t taken; /* how often a P was taken out of idle_p */
   go_idle_ idle;  /* see core/idle.h */
   go_m_ *idle_m;
+  uint32_t nidle_m;   /* how many */
   go_m_ *all_m;       /* workers, for joining */
   uint32_t nm;        /* workers that exist */
   go_a32 nstarting;   /* at least so many of them have no thread yet: see go_threads_asleep_ */
   uint32_t peak_m;    /* most at a time */
-  go_a64 nretaken;    /* Ps taken away from user code so far */
+  go_a64 nretaken;    /* Ps taken away from user code so far; sysmon stores */
   go_a64 npolled_all; /* goroutines that events have woken so far; who has the poller */
   go_a32
       want_m; /* 1: no thread could be started for a P, which may have work. Stored under lock; the next M
                     that would sleep takes the P, and until then look rounds steal from it */
   go_a32 nwired; /* of nm: those wired to a goroutine */
-  go_a32 ndying; /* of nm: those whose wired goroutine has ended; they make room */
+  go_a32
+      ndying; /* of nm: those that end: their wired goroutine has, or they were idle for long; they make room */
   uint32_t max_m;
   go_a32 stopping; /* go_shutdown: Ms end instead of sleeping */
 
@@ -339,6 +362,7 @@ typedef struct go_sched_ {
   go_a32 nblocked;             /* plain threads that wait in golib (waker's decrement) */
   go_a32
       nforeign; /* of nm: those in foreign code, without a P: see core/block.c. Stored under lock */
+  go_a32 nlost; /* of nforeign: those whose P was taken while they were in user code. Likewise */
   go_a32 npool_idle; /* threads of pools that wait for something to do: see core/pool.h */
 
   uint32_t stack_class; /* log2 of the default stack size */
@@ -351,10 +375,22 @@ typedef struct go_sched_ {
   go_a32 starter_up;     /* 1: it exists. Stored under procs_lock */
   go_a32 starter_quit;   /* set when no M is left */
   go_note_ starter_note;
-  go_m_ *to_start;  /* for the starter, linked by link */
-  go_m_ *dead_m;    /* workers that have ended as the scheduler stops, to be joined */
-  go_m_ *spare_m;   /* Ms of plain threads that have ended, to be used again: never unmapped */
-  bool main_thread; /* go_config.main_thread */
+  go_m_ *to_start;     /* for the starter, linked by link */
+  go_m_ *dead_m;       /* workers that have ended as the scheduler stops, to be joined */
+  go_m_ *spare_m;      /* Ms of plain threads that have ended, to be used again: never unmapped */
+  go_m_ *spare_worker; /* the same of workers */
+  uint32_t fenced;     /* asked of new Ms: 0, or GO_ASKED_FENCED_ */
+  go_os_thread_ sysmon;
+  go_a32 sysmon_up; /* 1: it exists */
+  go_a32 sysmon_quit;
+  go_a32 sysmon_sleeps; /* 1: until a P is taken out of idle_p. Stored under lock */
+  go_note_ sysmon_note;
+  go_a64 nstarted; /* threads started for Ms so far, and */
+  go_a64 nretired; /* those that have ended because they were idle. Under lock; read by anybody */
+  int64_t
+      retake_after; /* how long a goroutine may be in user code while others wait, in ns; 0: for ever */
+  int64_t watch_after; /* the watchdog's threshold in ns; 0: off */
+  bool main_thread;    /* go_config.main_thread */
   go_a32
       embedded; /* go_config.embedded: see core/step.c. This and host are also read by threads that wait
                           before it is up: not for what comes of it then */

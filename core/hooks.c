@@ -23,8 +23,8 @@ typedef struct was {
 static was enter(go_m_ *m, go_g_ *g) {
   was w = {m->cur, m->p};
   m->hook_g = g;
-  m->p = NULL;
-  m->cur = &m->thread_g;
+  go_m_set_p_(m, NULL);
+  go_m_set_cur_(m, &m->thread_g);
   m->thread_g.flags = GO_G_THREAD_;
   m->thread_g.id = g->id; /* for go_id */
   return w;
@@ -32,11 +32,12 @@ static was enter(go_m_ *m, go_g_ *g) {
 
 static void leave(go_m_ *m, was w) {
   m->thread_g.id = 0;
-  m->cur = w.cur;
-  m->p = w.p;
+  go_m_set_cur_(m, w.cur);
+  go_m_set_p_(m, w.p);
   m->hook_g = NULL;
 }
 
+/* Within go_hold_. */
 void go_hook_spawn_(go_m_ *m, go_g_ *g) {
   const go_hooks *h = go_hooks_();
   if (h != NULL && h->spawn != NULL) {
@@ -48,7 +49,7 @@ void go_hook_spawn_(go_m_ *m, go_g_ *g) {
 
 void go_hook_in_(go_m_ *m, const go_hooks *h) {
   go_g_ *g = m->cur;
-  m->p->ticks = 0;
+  go_ticks_set_(m->p, 0);
   m->hooked = h;
   m->hooked_at = h->slow != NULL ? go_os_now_() : 0;
   if (h->switch_in != NULL) {
@@ -90,7 +91,11 @@ void go_set_hooks(const go_hooks *h) {
     (void)go_and_ar(&GO_S->careful, ~(uint32_t)GO_CAREFUL_HOOKS_);
   }
   go_m_ *m = go_m_get_();
-  if (m != NULL && m->p != NULL) {
-    m->p->ticks = 0;
+  if (m != NULL) {
+    uint32_t held = go_hold_(m);
+    if (m->p != NULL) {
+      go_ticks_set_(m->p, 0);
+    }
+    go_unhold_(m, held);
   }
 }

@@ -57,6 +57,15 @@ typedef struct go_os_cxx_state_ {
 /* The calling thread's, at the same place as long as it lives; NULL when the program has no C++ in it. */
 go_os_cxx_state_ *go_os_cxx_(void);
 
+/* ---- one fence for all threads ---- */
+
+/* Whether go_os_fence_all_ will work; makes it ready. Cheap while the process has one thread. */
+bool go_os_fence_init_(void);
+/* Every other thread of the process passes a full memory fence, or is not running, between the call and its return. No
+ * signal, and no effect that such a thread could see. Takes some microseconds, the first time tens of
+ * milliseconds if the process had several threads at go_os_fence_init_. false: the system refuses. */
+bool go_os_fence_all_(void);
+
 /* ---- waiting ---- */
 
 /* Blocks the thread while *addr == val, for at most ns nanoseconds (negative: for ever). Returns 0

@@ -35,24 +35,80 @@ go_p_ *go_p_get_idle_(void) {
     GO_S->taken++;
     p->state = GO_P_RUNNING_;
     go_idle_p_(&GO_S->idle, -1);
+    if (GO_S->idle_p == NULL || GO_S->watch_after != 0) {
+      go_sysmon_wake_();
+    }
   }
   return p;
 }
 
-void go_p_acquire_(go_m_ *m, go_p_ *p) { m->p = p; }
+void go_p_acquire_(go_m_ *m, go_p_ *p) {
+  go_m_set_p_(m, p);
+  go_st_rel(&p->m, (void *)m); /* pairs with sysmon, which looks at m then */
+}
 
 go_p_ *go_p_release_(go_m_ *m) {
   go_p_ *p = m->p;
-  m->p = NULL;
+  go_st_rlx(&p->m, NULL);
+  go_m_set_p_(m, NULL);
   return p;
 }
 
-static go_m_ *get_idle_m(void) {
+void go_idle_m_put_(go_m_ *m) {
+  m->link = GO_S->idle_m;
+  GO_S->idle_m = m;
+  GO_S->nidle_m++;
+}
+
+go_m_ *go_idle_m_get_(void) {
   go_m_ *m = GO_S->idle_m;
   if (m != NULL) {
     GO_S->idle_m = m->link;
+    GO_S->nidle_m--;
   }
   return m;
+}
+
+bool go_idle_m_remove_(go_m_ *m) {
+  go_m_ **at = &GO_S->idle_m;
+  while (*at != NULL && *at != m) {
+    at = &(*at)->link;
+  }
+  if (*at == NULL) {
+    return false;
+  }
+  *at = m->link;
+  GO_S->nidle_m--;
+  return true;
+}
+
+void go_m_back_(go_m_ *m) {
+  go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) - 1);
+  if (go_is_lost_(m)) {
+    go_st_rlx(&GO_S->nlost, go_ld_rlx(&GO_S->nlost) - 1);
+    go_hold_set_(&m->hold, GO_ASKED_NO_);
+  }
+}
+
+bool go_m_take_idle_(go_m_ *m) {
+  if (go_ld_rlx(&GO_S->idle.np) == 0) {
+    return false;
+  }
+  go_lock_(&GO_S->lock);
+  go_p_ *p = go_p_get_idle_();
+  if (p != NULL) {
+    go_m_back_(m);
+  }
+  go_unlock_(&GO_S->lock);
+  if (p == NULL) {
+    return false;
+  }
+  go_p_acquire_(m, p);
+  go_st_rlx(&p->tick_at, (uint64_t)go_os_now_());
+  if (GO_UNLIKELY_(m->hooked != NULL || go_hooks_() != NULL)) {
+    go_ticks_set_(p, 0); /* back to g0, which calls them */
+  }
+  return true;
 }
 
 static _Noreturn void no_threads(void) {
@@ -95,7 +151,7 @@ void go_p_handoff_(go_p_ *p) {
     }
     return;
   }
-  go_m_ *m = get_idle_m();
+  go_m_ *m = go_idle_m_get_();
   go_unlock_(&GO_S->lock);
   if (m != NULL) {
     m->spinning = false;
@@ -137,14 +193,51 @@ static int make_ps(uint32_t n) {
 
 /* ---- Ms ---- */
 
+/* of: a list of such whose threads have ended, or NULL. */
+static go_m_ *take_spare(go_m_ **of) {
+  go_lock_(&GO_S->lock);
+  go_m_ *m = *of;
+  if (m != NULL) {
+    *of = m->link;
+  }
+  go_unlock_(&GO_S->lock);
+  return m;
+}
+
 static go_m_ *new_m(void) {
   size_t size = (sizeof(go_m_) + GO_CACHE_LINE_ - 1) & ~(size_t)(GO_CACHE_LINE_ - 1);
   go_m_ *m = aligned_alloc(GO_CACHE_LINE_, size);
   if (m != NULL) {
     memset(m, 0, size);
+    go_st_rlx(&m->hold.in, 1u); /* until it runs a goroutine */
+    go_st_rlx(&m->hold.asked, GO_S->fenced);
     m->rng = go_os_random_() | 1;
   }
   return m;
+}
+
+_Static_assert(offsetof(go_m_, cur) > offsetof(go_m_, p) &&
+                   offsetof(go_m_, cur) > offsetof(go_m_, hold),
+               "what sysmon may still look at comes first");
+
+static go_m_ *new_worker_m(void) {
+  go_m_ *m = take_spare(&GO_S->spare_worker);
+  if (m == NULL) {
+    m = new_m();
+  } else {
+    memset(&m->cur, 0, sizeof *m - offsetof(go_m_, cur));
+    m->rng = go_os_random_() | 1;
+  }
+  if (m != NULL) {
+    m->worker = true;
+  }
+  return m;
+}
+
+/* Its thread has ended, or is about to and does not touch it any more. sched.lock held. */
+static void spare_worker(go_m_ *m) {
+  m->link = GO_S->spare_worker;
+  GO_S->spare_worker = m;
 }
 
 static void all_m_remove(go_m_ *m) {
@@ -171,27 +264,27 @@ static void m_main(void *arg) {
   if (m->next_p != NULL) {
     go_p_acquire_(m, m->next_p);
     m->next_p = NULL;
-    m->p->tick_at = go_os_now_();
+    go_st_rlx(&m->p->tick_at, (uint64_t)go_os_now_());
   }
   go_m_loop_(m);
   go_os_fault_stack_free_(m->fault_stack);
   go_m_set_(NULL);
   bool alone = m->die; /* nobody may come by to join it for long */
+  if (alone) {
+    wait_started(m);
+    go_os_thread_detach_(&m->thread);
+  }
   go_lock_(&GO_S->lock);
   all_m_remove(m);
   GO_S->nm--;
   if (alone) {
     (void)go_sub_sc(&GO_S->ndying, 1u);
+    spare_worker(m);
   } else {
     m->all_link = GO_S->dead_m;
     GO_S->dead_m = m;
   }
   go_unlock_(&GO_S->lock);
-  if (alone) {
-    wait_started(m);
-    go_os_thread_detach_(&m->thread);
-    free(m);
-  }
 }
 
 /* Joins the threads that have ended. */
@@ -204,7 +297,9 @@ static void reap(void) {
     go_m_ *next = m->all_link;
     wait_started(m);
     go_os_thread_join_(&m->thread);
-    free(m);
+    go_lock_(&GO_S->lock);
+    spare_worker(m);
+    go_unlock_(&GO_S->lock);
     m = next;
   }
 }
@@ -213,7 +308,7 @@ static void reap(void) {
  * critical section, so that nobody sees the P idle and us still looking for work. */
 static void give_back(go_p_ *p, bool spinning) {
   go_lock_(&GO_S->lock);
-  go_m_ *m = p != NULL ? get_idle_m() : NULL;
+  go_m_ *m = p != NULL ? go_idle_m_get_() : NULL;
   if (m == NULL) {
     if (p != NULL) {
       go_p_put_idle_(p);
@@ -238,6 +333,7 @@ static bool count_m(go_m_ *m) {
   if (ok) {
     GO_S->nm++;
     GO_S->peak_m = GO_S->nm > GO_S->peak_m ? GO_S->nm : GO_S->peak_m;
+    go_st_rlx(&GO_S->nstarted, go_ld_rlx(&GO_S->nstarted) + 1);
     m->all_link = GO_S->all_m;
     GO_S->all_m = m;
   }
@@ -245,6 +341,16 @@ static bool count_m(go_m_ *m) {
   return ok;
 }
 
+/* m was never counted; or NULL. */
+static void put_back_m(go_m_ *m) {
+  if (m != NULL) {
+    go_lock_(&GO_S->lock);
+    spare_worker(m);
+    go_unlock_(&GO_S->lock);
+  }
+}
+
+/* It has no thread of its own, or none any more. */
 static void uncount_m(go_m_ *m) {
   go_lock_(&GO_S->lock);
   all_m_remove(m);
@@ -252,6 +358,7 @@ static void uncount_m(go_m_ *m) {
   if (m->die) {
     (void)go_sub_sc(&GO_S->ndying, 1u);
   }
+  spare_worker(m);
   go_unlock_(&GO_S->lock);
 }
 
@@ -265,10 +372,11 @@ static int start_thread(go_m_ *m) {
     (void)go_sub_sc(&GO_S->nstarting, 1u);
     return 0;
   }
+  go_p_ *p = m->next_p;
+  bool spinning = m->spinning;
   uncount_m(m);
   (void)go_sub_sc(&GO_S->nstarting, 1u);
-  give_back(m->next_p, m->spinning);
-  free(m);
+  give_back(p, spinning);
   return r;
 }
 
@@ -282,16 +390,15 @@ bool go_must_delegate_(void) {
 
 /* A counted worker without a thread; on failure p is given back. */
 static int new_worker(go_p_ *p, bool spinning, go_m_ **ret) {
-  go_m_ *m = new_m();
+  go_m_ *m = new_worker_m();
   (void)go_add_sc(&GO_S->nstarting, 1u); /* before it is counted */
   if (m == NULL || !count_m(m)) {
     int r = m == NULL ? GO_ENOMEM : GO_EAGAIN;
     (void)go_sub_sc(&GO_S->nstarting, 1u);
-    free(m);
+    put_back_m(m);
     give_back(p, spinning);
     return r;
   }
-  m->worker = true;
   m->next_p = p;
   m->spinning = spinning;
   *ret = m;
@@ -407,12 +514,7 @@ __attribute__((noinline)) go_m_ *go_attach_slow_(void) {
   if (go_forked_()) {
     go_forked_fatal_(__builtin_return_address(0));
   }
-  go_lock_(&GO_S->lock);
-  go_m_ *m = GO_S->spare_m;
-  if (m != NULL) {
-    GO_S->spare_m = m->link;
-  }
-  go_unlock_(&GO_S->lock);
+  go_m_ *m = take_spare(&GO_S->spare_m);
   if (m == NULL) {
     m = new_m();
   }
@@ -479,6 +581,20 @@ static size_t parse_size(const char *s) {
   return (size_t)n << shift;
 }
 
+/* The number in the environment variable `name`, in units of `unit` ns; `otherwise` if it is not set. */
+static int64_t env_time(const char *name, int64_t unit, int64_t otherwise) {
+  const char *s = getenv(name);
+  char *end;
+  if (s == NULL || *s == '\0') {
+    return otherwise;
+  }
+  long n = strtol(s, &end, 10);
+  if (*end != '\0' || n < 0 || n > 1000000000) {
+    go_fatal_("%s=%s: not a number from 0 to 1000000000", name, s);
+  }
+  return n * unit;
+}
+
 static uint32_t default_procs(const go_config *cfg) {
   int n = cfg->embedded ? 1 : cfg->procs;
   if (n == 0) {
@@ -525,6 +641,15 @@ static void stop_embedded(void) {
   }
 }
 
+static void free_ms(go_m_ *m) {
+  while (m != NULL) {
+    go_m_ *next = m->link;
+    go_extra_free_(&m->thread_g);
+    free(m);
+    m = next;
+  }
+}
+
 static void release_all(void) {
   go_debug_stop_();
   for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) {
@@ -537,12 +662,8 @@ static void release_all(void) {
   go_pd_fini_();
   go_poll_fini_();
   go_os_off_fault_();
-  for (go_m_ *m = GO_S->spare_m; m != NULL;) {
-    go_m_ *next = m->link;
-    go_extra_free_(&m->thread_g);
-    free(m);
-    m = next;
-  }
+  free_ms(GO_S->spare_m);
+  free_ms(GO_S->spare_worker);
   stop_embedded();
   uint32_t blocked = go_ld_rlx(&GO_S->nblocked);
   memset(GO_S, 0, sizeof *GO_S);
@@ -564,18 +685,34 @@ static int start_ps(uint32_t procs) {
   return 0;
 }
 
+static int start_threads(const go_config *cfg) {
+  int r = go_sysmon_start_();
+  if (r == 0) {
+    r = cfg->embedded ? start_embedded() : go_m_start_(NULL, false);
+  }
+  if (r != 0) {
+    go_sysmon_stop_();
+  }
+  return r;
+}
+
 /* init_lock held. */
 static int start(const go_config *cfg) {
   bool fixed;
   uint32_t procs = default_procs(cfg);
   uint32_t cls = default_stack(cfg, &fixed);
   if (cls == 0 || cfg->procs < 0 || cfg->max_threads < 0 || cfg->max_goroutines < 0 ||
-      cfg->offload_threads < 0 || (cfg->embedded && (cfg->procs > 1 || cfg->main_thread))) {
+      cfg->offload_threads < 0 || cfg->watchdog < 0 ||
+      (cfg->embedded && (cfg->procs > 1 || cfg->main_thread))) {
     return GO_EINVAL;
   }
   GO_S->max_m = cfg->max_threads > 0 ? (uint32_t)cfg->max_threads : 10000;
   GO_S->max_g = cfg->max_goroutines;
   GO_S->main_thread = cfg->main_thread;
+  GO_S->watch_after = cfg->watchdog != 0 ? cfg->watchdog : env_time("GOLIB_WATCHDOG", GO_MS, 0);
+  GO_S->retake_after = cfg->embedded ? 0 : env_time("GOLIB_RETAKE", GO_US, GO_RETAKE_AFTER_);
+  GO_S->fenced =
+      go_os_fence_init_() ? 0u : GO_ASKED_FENCED_; /* before there are threads: it is cheap then */
   go_st_rlx(&GO_S->embedded, cfg->embedded ? 1u : 0u);
   go_offload_max_((uint32_t)cfg->offload_threads);
   go_st_rlx(&GO_S->careful, (cfg->max_goroutines != 0 ? (uint32_t)GO_CAREFUL_LIMIT_ : 0u) |
@@ -598,7 +735,7 @@ static int start(const go_config *cfg) {
     r = go_debug_start_(cfg->dump_signal);
   }
   if (r == 0) { /* else one thread, which sleeps: later ones may fail, and work still gets done */
-    r = cfg->embedded ? start_embedded() : go_m_start_(NULL, false);
+    r = start_threads(cfg);
   }
   if (r != 0) {
     release_all();
@@ -643,12 +780,9 @@ int go_init(const go_config *cfg) {
 static void wake_all_ms(void) {
   go_lock_(&GO_S->lock);
   go_st_sc(&GO_S->stopping, 1u);
-  for (go_m_ *m = GO_S->idle_m; m != NULL;) {
-    go_m_ *next = m->link;
+  for (go_m_ *m; (m = go_idle_m_get_()) != NULL;) {
     go_note_wake_(&m->note);
-    m = next;
   }
-  GO_S->idle_m = NULL;
   go_unlock_(&GO_S->lock);
   go_poll_break_();
 }
@@ -702,6 +836,7 @@ int go_shutdown(go_nsec wait) {
     go_unlock_(&init_lock);
     return GO_ETIMEDOUT;
   }
+  go_sysmon_stop_();
   wake_all_ms();
   for (bool more = true; more;) { /* Ms end one by one, and wake others while they do */
     go_lock_(&GO_S->lock);
@@ -832,6 +967,7 @@ static void lower_procs(uint32_t old, uint32_t n) {
   for (uint32_t i = n; i < old; i++) {
     go_st_sc(&GO_S->all_p[i]->leave, 1u);
   }
+  go_sysmon_wake_();
   go_st_sc(&GO_S->procs, n);
   go_unlock_(&GO_S->lock);
   while (idle != NULL) {
@@ -842,9 +978,10 @@ static void lower_procs(uint32_t old, uint32_t n) {
   }
 }
 
-/* On a goroutine, which therefore holds the P of a scheduler with one: no thief is about. */
+/* On a goroutine, which holds the P of a scheduler with one: no thief is about, and none takes the P away meanwhile. May
+ * suspend before. */
 static int set_procs(uint32_t n) {
-  go_m_ *m = go_m_get_();
+  go_m_ *m = go_hold_p_(go_m_get_());
   go_lock_(&procs_lock);
   uint32_t old = go_ld_rlx(&GO_S->procs);
   int r = 0;
@@ -853,9 +990,10 @@ static int set_procs(uint32_t n) {
     r = raise_procs(old, n);
   } else if (n < old) {
     lower_procs(old, n);
-    m->p->ticks = 0; /* look round soon: it may be our own P */
+    go_ticks_set_(m->p, 0); /* look round soon: it may be our own P */
   }
   go_unlock_(&procs_lock);
+  go_unhold_(m, 0);
   go_wake_();
   return r != 0 ? r : (int)old;
 }
@@ -874,8 +1012,7 @@ int go_procs(int n) {
     return (int)go_ld_acq(&GO_S->procs);
   }
   n = n > GO_PROCS_MAX_ ? GO_PROCS_MAX_ : n;
-  go_m_ *m = go_enter_();
-  if (m->p != NULL) {
+  if (!go_is_thread_(go_enter_()->cur)) {
     r = set_procs((uint32_t)n);
     (void)go_checkpoint();
     return r;
@@ -978,12 +1115,11 @@ static void main_body(void *arg) {
 
 /* The calling thread is an M for the time, wired to the first goroutine. */
 static int run_on_this_thread(run *r) {
-  go_m_ *own = go_enter_(), *m = new_m();
+  go_m_ *own = go_enter_(), *m = new_worker_m();
   if (m == NULL || !count_m(m)) {
-    free(m);
+    put_back_m(m);
     return GO_EAGAIN;
   }
-  m->worker = true;
   (void)go_os_fault_stack_(&m->fault_stack);
   (void)go_add_sc(&GO_S->nwired, 1u);
   go_spawn_ how = {.site = "go_main@",
@@ -1002,7 +1138,6 @@ static int run_on_this_thread(run *r) {
   }
   go_os_fault_stack_free_(m->fault_stack);
   uncount_m(m);
-  free(m);
   while (!r->returned) { /* go_exit: the program ends when the others have */
     go_prepark_(own, GO_WAIT_RUN_);
     (void)go_park_(own);

@@ -133,11 +133,12 @@ static inline void take_over(go_m_ *m, go_g_ *g) {
     go_timed_run_(m, g);
   }
   go_set_state_(g, GO_G_RUNNING_);
-  m->cur = g;
+  go_m_set_cur_(m, g);
 }
 
 static void run(go_m_ *m) {
   go_g_ *g = m->cur;
+  go_unhold_(m, 0);
   if (GO_UNLIKELY_(g->flags & GO_G_PINNED_)) {
     go_lock_thread();
   }
@@ -181,7 +182,7 @@ static inline void prefetch(go_p_ *p) {
 
 /* The next goroutine of this P; NULL: let g0 decide. */
 static inline go_g_ *pick(go_m_ *m, go_p_ *p) {
-  if (GO_UNLIKELY_(--p->ticks < 0 || m->locked_g != NULL)) {
+  if (GO_UNLIKELY_(go_tick_down_(p) < 0 || m->locked_g != NULL)) {
     return NULL;
   }
   bool solo = p->solo;
@@ -209,25 +210,42 @@ static inline go_g_ *pick(go_m_ *m, go_p_ *p) {
 
 static go_m_ *park_thread(go_m_ *m);
 
+/* Held; the current goroutine goes on in user code, or goes away until it does. */
+static inline go_m_ *leave_stack(go_m_ *m, go_g_ *g, go_g_ *next) {
+  m->prev = g;
+  m = switch_to(m, g, next, false);
+  go_after_switch_(m);
+  go_unhold_(m, 0);
+  return m;
+}
+
+/* Others have the P already: only the stack is to be left. */
+static __attribute__((noinline)) go_m_ *park_without_p(go_m_ *m, uint32_t was) {
+  if (!go_is_thread_(m->cur)) {
+    return leave_stack(m, m->cur, NULL);
+  }
+  go_unhold_(m, was);
+  return park_thread(m);
+}
+
 go_m_ *go_park_(go_m_ *m) {
   go_g_ *g = m->cur;
+  uint32_t was = go_hold_(m);
   go_p_ *p = m->p;
   if (GO_UNLIKELY_(p == NULL)) {
-    return park_thread(m);
+    return park_without_p(m, was);
   }
   go_count_(&p->nparks);
   go_g_ *next = pick(m, p);
   if (GO_UNLIKELY_(next == g)) { /* readied before it was off its stack */
     go_set_state_(g, GO_G_RUNNING_);
+    go_unhold_(m, was);
     return m;
   }
   if (next != NULL) {
     take_over(m, next);
   }
-  m->prev = g;
-  m = switch_to(m, g, next, false);
-  go_after_switch_(m);
-  return m;
+  return leave_stack(m, g, next);
 }
 
 static __attribute__((noinline)) void ring_put_slow(go_p_ *p, go_g_ *g) {
@@ -266,14 +284,21 @@ void go_ready_(go_m_ *m, go_g_ *g) {
     return;
   }
   go_set_state_(g, GO_G_RUNNABLE_);
-  if (GO_UNLIKELY_(m == NULL || m->p == NULL)) {
-    if (m == NULL || m->nwoken++ % 8 == 0) {
+  if (GO_UNLIKELY_(m == NULL)) {
+    go_time_it_(g);
+    go_inject_(g);
+    return;
+  }
+  uint32_t was = go_hold_(m);
+  go_p_ *p = m->p;
+  if (GO_UNLIKELY_(p == NULL)) {
+    go_unhold_(m, was);
+    if (m->nwoken++ % 8 == 0) {
       go_time_it_(g);
     }
     go_inject_(g);
     return;
   }
-  go_p_ *p = m->p;
   if (GO_UNLIKELY_(go_ld_rlx(&p->watch) != 0)) {
     go_watched_ready_(p, g);
   }
@@ -287,6 +312,7 @@ void go_ready_(go_m_ *m, go_g_ *g) {
   if (!p->solo) {
     go_wake_();
   }
+  go_unhold_(m, was);
 }
 
 static inline bool nothing_local(go_p_ *p) {
@@ -306,6 +332,7 @@ static go_m_ *yield_local(go_m_ *m, go_p_ *p, go_g_ *g) {
   go_g_ *next = pick(m, p);
   if (next == g) {
     go_set_state_(g, GO_G_RUNNING_);
+    go_unhold_(m, 0);
     return m;
   }
   if (!p->solo) {
@@ -314,51 +341,83 @@ static go_m_ *yield_local(go_m_ *m, go_p_ *p, go_g_ *g) {
   if (next != NULL) {
     take_over(m, next);
   }
-  m->prev = g;
-  m = switch_to(m, g, next, false);
-  go_after_switch_(m);
+  return leave_stack(m, g, next);
+}
+
+static __attribute__((noinline)) go_m_ *yield_without_p(go_m_ *m, uint32_t was) {
+  if (!go_is_thread_(m->cur)) {
+    return go_queue_up_(m);
+  }
+  go_unhold_(m, was);
+  go_os_yield_();
   return m;
 }
 
 go_m_ *go_yield_m_(go_m_ *m) {
   go_g_ *g = m->cur;
+  uint32_t was = go_hold_(m);
   go_p_ *p = m->p;
   if (GO_UNLIKELY_(p == NULL)) {
-    go_os_yield_();
-    return m;
+    return yield_without_p(m, was);
   }
-  if (GO_LIKELY_(p->ticks > 0 && m->locked_g == NULL)) {
+  if (GO_LIKELY_(go_ticks_(p) > 0 && m->locked_g == NULL)) {
     if (nothing_local(p)) { /* the look round finds what is elsewhere */
-      p->ticks--;
+      (void)go_tick_down_(p);
+      go_unhold_(m, 0);
       return m;
     }
     return yield_local(m, p, g);
   }
   go_count_(&p->nyields);
   go_set_state_(g, GO_G_RUNNABLE_);
-  p->ticks--;
-  m->prev = g;
+  (void)go_tick_down_(p);
   m->requeue = g; /* from g0, where it may go to the global queue */
-  m = switch_to(m, g, NULL, false);
-  go_after_switch_(m);
-  return m;
+  return leave_stack(m, g, NULL);
 }
 
 go_m_ *go_queue_up_(go_m_ *m) {
   go_g_ *g = m->cur;
+  (void)go_hold_enter_(&m->hold,
+                       &(uint32_t){0}); /* it has none to lose, and does not look for one */
   go_set_state_(g, GO_G_RUNNABLE_);
-  m->prev = g;
   m->requeue = g;
-  m = switch_to(m, g, NULL, false);
-  go_after_switch_(m);
+  return leave_stack(m, g, NULL);
+}
+
+void go_hold_slow_(go_m_ *m) {
+  uint32_t asked = go_hold_answer_(&m->hold);
+  if (asked == GO_ASKED_TAKEN_) {
+    go_m_set_p_(m, NULL);
+    go_hold_set_(&m->hold, GO_ASKED_LOST_);
+    asked = GO_ASKED_LOST_;
+  }
+  if (asked == GO_ASKED_LOST_ && m->hook_g == NULL) {
+    (void)go_m_take_idle_(m);
+  }
+}
+
+go_m_ *go_hold_p_(go_m_ *m) {
+  (void)go_hold_(m);
+  while (GO_UNLIKELY_(m->p == NULL)) {
+    m = go_queue_up_(m);
+    (void)go_hold_(m);
+  }
   return m;
 }
 
 void go_yield(void) { (void)go_yield_m_(go_enter_()); }
 
+static inline bool is_asked(go_m_ *m) {
+  return (go_ld_rlx(&m->hold.asked) & GO_ASKED_STATE_) != GO_ASKED_NO_;
+}
+
 bool go_checkpoint(void) {
   go_m_ *m = go_enter_();
-  go_p_ *p = m->p;
+  go_p_ *p = m->p; /* it may be another M's by now: then it is_asked */
+  if (GO_UNLIKELY_(is_asked(m))) {
+    (void)go_yield_m_(m);
+    return true;
+  }
   if (p == NULL || (go_runq_empty_(&p->q) && go_ld_rlx(&GO_S->q.n) == 0 &&
                     go_ld_rlx(&p->leave) == 0 && go_ld_rlx(&p->tm.first) == INT64_MAX)) {
     return false;
@@ -380,7 +439,7 @@ static __attribute__((noinline)) void end_careful(go_p_ *p) {
     (void)go_add_rlx(&GO_S->ng, (uint64_t)-1);
   }
   if (go_hooks_() != NULL) {
-    p->ticks = 0; /* to g0, which calls them */
+    go_ticks_set_(p, 0); /* to g0, which calls them */
   }
 }
 
@@ -393,10 +452,11 @@ _Noreturn void go_end_(go_m_ *m) {
     m = go_local_end_(g); /* may suspend */
     g->name[0] = '\0';
   }
-  go_p_ *p = m->p;
-  if (GO_UNLIKELY_(p == NULL)) {
+  if (GO_UNLIKELY_(go_is_thread_(g))) {
     go_fatal_("a goroutine ended between go_blocking_begin and go_blocking_end");
   }
+  m = go_hold_p_(m); /* until the next goroutine runs */
+  go_p_ *p = m->p;
   if (g->on_end != NULL) {
     g->on_end(g->end_arg);
     g->on_end = NULL;
@@ -408,7 +468,7 @@ _Noreturn void go_end_(go_m_ *m) {
     m->die = true;
     (void)go_add_sc(&GO_S->ndying, 1u);
     (void)go_sub_sc(&GO_S->nwired, 1u);
-    p->ticks = 0;
+    go_ticks_set_(p, 0);
   }
   if (GO_UNLIKELY_(go_ld_rlx(&GO_S->careful) != 0)) {
     end_careful(p);
@@ -440,10 +500,7 @@ static __attribute__((noinline)) void wake_slow(void) {
   }
   go_lock_(&GO_S->lock);
   go_p_ *p = go_p_get_idle_();
-  go_m_ *m = p != NULL ? GO_S->idle_m : NULL;
-  if (m != NULL) {
-    GO_S->idle_m = m->link;
-  }
+  go_m_ *m = p != NULL ? go_idle_m_get_() : NULL;
   bool poke = p != NULL && m == NULL && go_ld_sc(&GO_S->poller) == GO_POLLER_WAITS_;
   if (poke) { /* the M that waits in the poller will do */
     go_st_rlx(&GO_S->poked, 1u);
@@ -505,7 +562,7 @@ static go_g_ *global_get(go_p_ *p, uint32_t max) {
 }
 
 static void adapt_ticks(go_p_ *p, int64_t now) {
-  int64_t took = now - p->tick_at;
+  int64_t took = now - (int64_t)go_ld_rlx(&p->tick_at);
   int32_t n = p->tick_n;
   if (took > 2 * LOOK_EVERY) {
     n = (int32_t)(n * LOOK_EVERY / took);
@@ -513,8 +570,8 @@ static void adapt_ticks(go_p_ *p, int64_t now) {
     n = n * 2;
   }
   p->tick_n = n < 1 ? 1 : n > TICKS_MAX ? TICKS_MAX : n;
-  p->ticks = p->tick_n;
-  p->tick_at = now;
+  go_ticks_set_(p, p->tick_n);
+  go_st_rlx(&p->tick_at, (uint64_t)now);
 }
 
 /* ---- the poller ----
@@ -956,8 +1013,8 @@ static bool suspect_deadlock(void) {
  * system's afterwards, finds. */
 GO_NO_TSAN_ int go_threads_asleep_(void) {
   return (int)(GO_S->nm - go_ld_rlx(&GO_S->nforeign) + go_ld_rlx(&GO_S->starter_up) +
-               go_ld_sc(&GO_S->nblocked) + go_ld_sc(&GO_S->npool_idle) -
-               go_ld_sc(&GO_S->nstarting));
+               go_ld_rlx(&GO_S->sysmon_up) + go_ld_sc(&GO_S->nblocked) +
+               go_ld_sc(&GO_S->npool_idle) - go_ld_sc(&GO_S->nstarting));
 }
 
 /* Whether nothing runs or is about to; how often something has begun to, and how many threads are asleep in
@@ -1015,22 +1072,48 @@ static __attribute__((noinline)) go_m_ *park_thread(go_m_ *m) {
   return m;
 }
 
-/* Sleeps until somebody gives m a P. */
+#define KEEP (5 * GO_SEC) /* how long more idle threads are kept than can be needed at once */
+
+/* m is in the list of idle Ms; spare: not for ever. Returns false if it is to end, else it was woken. */
+static bool sleep_listed(go_m_ *m, bool spare) {
+  if (!spare) {
+    sleep_long(&m->note);
+    return true;
+  }
+  if (go_sleep_looking_(&m->note, KEEP)) {
+    return true;
+  }
+  go_lock_(&GO_S->lock);
+  bool ends = go_idle_m_remove_(m);
+  if (ends) {
+    m->die = true;
+    (void)go_add_sc(&GO_S->ndying, 1u);
+    go_st_rlx(&GO_S->nretired, go_ld_rlx(&GO_S->nretired) + 1);
+  }
+  go_unlock_(&GO_S->lock);
+  if (!ends) {
+    sleep_long(&m->note);
+  }
+  return !ends;
+}
+
+/* Sleeps until somebody gives m a P, or for so long that the thread may end. */
 static void sleep_m(go_m_ *m) {
   go_lock_(&GO_S->lock);
   go_p_ *p = go_ld_rlx(&GO_S->want_m) != 0 ? go_p_get_idle_() : NULL;
   go_st_rlx(&GO_S->want_m, 0u);
   if (go_ld_rlx(&GO_S->stopping) != 0 || p != NULL) {
     go_unlock_(&GO_S->lock);
-    m->p = p;
+    if (p != NULL) {
+      go_p_acquire_(m, p);
+    }
     return;
   }
   go_note_clear_(&m->note);
-  m->link = GO_S->idle_m;
-  GO_S->idle_m = m;
+  bool spare = GO_S->nidle_m >= go_ld_rlx(&GO_S->procs);
+  go_idle_m_put_(m);
   go_unlock_(&GO_S->lock);
-  sleep_long(&m->note);
-  if (m->next_p != NULL) {
+  if (sleep_listed(m, spare) && m->next_p != NULL) {
     go_p_acquire_(m, m->next_p);
     m->next_p = NULL;
   }
@@ -1038,7 +1121,7 @@ static void sleep_m(go_m_ *m) {
 
 /* m holds no P: comes back with one, or because the scheduler stops. */
 static void wait_for_p(go_m_ *m) {
-  while (m->p == NULL && go_ld_acq(&GO_S->stopping) == 0) {
+  while (m->p == NULL && !m->die && go_ld_acq(&GO_S->stopping) == 0) {
     if (!wait_in_poller(m)) { /* somebody else does, or all Ps are busy, and look themselves */
       sleep_m(m);
     }
@@ -1049,15 +1132,19 @@ static void requeue(go_m_ *m) {
   go_g_ *g = m->requeue;
   m->requeue = NULL;
   if (m->p == NULL) {
-    go_inject_(g);
-    go_lock_(&GO_S->lock);
-    go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) - 1);
-    go_unlock_(&GO_S->lock);
+    go_inject_(g); /* before it is counted off: see came_without_p */
   } else if (g->locked_m == NULL) {
     ring_put(m->p, g);
   } else {
     go_global_put_(g, g, 1);
   }
+}
+
+/* m's goroutine has come to g0 without a P: it is parked, or in a queue. From now on m is idle. */
+static __attribute__((noinline)) void came_without_p(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  go_m_back_(m);
+  go_unlock_(&GO_S->lock);
 }
 
 /* The next goroutine, with a P held; NULL: the thread shall end. */
@@ -1069,7 +1156,7 @@ static go_g_ *find(go_m_ *m) {
       if (m->p == NULL) {
         return NULL;
       }
-      m->p->tick_at = go_os_now_();
+      go_st_rlx(&m->p->tick_at, (uint64_t)go_os_now_());
       continue;
     }
     if (GO_UNLIKELY_(go_ld_acq(&p->leave) != 0)) {
@@ -1077,7 +1164,7 @@ static go_g_ *find(go_m_ *m) {
       continue;
     }
     go_g_ *g = NULL;
-    if (p->ticks <= 0) {
+    if (go_ticks_(p) <= 0) {
       g = look_round(m, p);
     }
     if (g == NULL) {
@@ -1122,7 +1209,7 @@ static go_g_ *wait_locked(go_m_ *m) {
   go_note_clear_(&m->note);
   go_p_acquire_(m, m->next_p);
   m->next_p = NULL;
-  m->p->tick_at = go_os_now_();
+  go_st_rlx(&m->p->tick_at, (uint64_t)go_os_now_());
   return m->locked_g;
 }
 
@@ -1136,7 +1223,7 @@ static void run_locked(go_m_ *m, go_g_ *g) {
 void go_lock_thread(void) {
   go_m_ *m = go_enter_();
   go_g_ *g = m->cur;
-  if (m->p == NULL || go_embedded_()) { /* there is but one thread */
+  if (go_is_thread_(g) || go_embedded_()) { /* there is but one thread */
     return;
   }
   if (g->lock_count++ == 0) {
@@ -1151,7 +1238,7 @@ void go_lock_thread(void) {
 void go_unlock_thread(void) {
   go_m_ *m = go_enter_();
   go_g_ *g = m->cur;
-  if (m->p == NULL || g->lock_count == 0) {
+  if (go_is_thread_(g) || g->lock_count == 0) {
     return;
   }
   if (--g->lock_count == 0 && (g->flags & GO_G_WIRED_)) {
@@ -1177,10 +1264,13 @@ static void execute(go_m_ *m, go_g_ *g) {
   if (GO_UNLIKELY_(m->hooked != NULL || go_hooks_() != NULL)) {
     go_hook_out_(m);
   }
-  m->cur = NULL;
+  go_m_set_cur_(m, NULL);
   go_after_switch_(m);
   if (m->requeue != NULL) {
     requeue(m);
+  }
+  if (GO_UNLIKELY_(m->p == NULL)) {
+    came_without_p(m);
   }
 }
 
@@ -1194,18 +1284,18 @@ int go_m_step_(go_m_ *m, int budget) {
 #endif
   go_p_ *p = m->p;
   int left = budget;
-  p->ticks = 0;
+  go_ticks_set_(p, 0);
   while (left > 0) {
-    go_g_ *g = p->ticks <= 0 ? look_round(m, p) : NULL;
+    go_g_ *g = go_ticks_(p) <= 0 ? look_round(m, p) : NULL;
     if (g == NULL && (g = find_local(m, p)) == NULL) {
       break;
     }
     /* Every pick takes a tick, also the one that finds none left and comes back here. */
-    int32_t ticks = p->ticks < left ? p->ticks : left;
+    int32_t ticks = go_ticks_(p) < left ? go_ticks_(p) : left;
     ticks = ticks < 1 || go_hooks_() != NULL ? 1 : ticks;
-    p->ticks = --ticks;
+    go_ticks_set_(p, --ticks);
     execute(m, g);
-    int32_t ran = ticks - p->ticks;
+    int32_t ran = ticks - go_ticks_(p);
     left -= ran < 1 ? 1 : ran < left ? ran : left;
   }
   return budget - left;

@@ -51,6 +51,59 @@ static inline uint8_t go_get_state_(const go_g_ *g) {
   return __atomic_load_n(&g->state, __ATOMIC_RELAXED);
 }
 
+/* m has no P, and its goroutine queues up for one. It is counted in sched.nforeign until it is in a queue. Returns
+ * the M it resumes on. */
+go_m_ *go_queue_up_(go_m_ *m);
+
+/* ---- holding on to the P (core/hold.h) ----
+ *
+ *   uint32_t was = go_hold_(m);
+ *   ... m->p is ours, or NULL ...
+ *   go_unhold_(m, was);
+ * Whoever uses m's P does so between these two. They nest, and cost a few plain loads and stores. Elsewhere m->p is a hint:
+ * what is read there may be another M's by now, and what only its holder may touch must not be touched. */
+
+/* Somebody wants the P, or has taken it; or there is no cheap fence. m->p is right afterwards. */
+void go_hold_slow_(go_m_ *m);
+
+static inline uint32_t go_hold_(go_m_ *m) {
+  uint32_t was;
+  if (GO_UNLIKELY_(!go_hold_enter_(&m->hold, &was))) {
+    go_hold_slow_(m);
+  }
+  return was;
+}
+static inline void go_unhold_(go_m_ *m, uint32_t was) { go_hold_leave_(&m->hold, was); }
+
+/* Its goroutine was in user code for so long that others got its P, and it knows. Until it has one again it is
+ * counted in sched.nforeign. */
+static inline bool go_is_lost_(go_m_ *m) {
+  return GO_UNLIKELY_((go_ld_rlx(&m->hold.asked) & GO_ASKED_STATE_) == GO_ASKED_LOST_);
+}
+/* Within go_hold_, on a goroutine: comes back with a P, and held. May suspend. */
+go_m_ *go_hold_p_(go_m_ *m);
+/* At the end of a call that may suspend: who has lost its P queues up for one. Returns the M it resumes on. */
+static inline go_m_ *go_rejoin_(go_m_ *m) {
+  return GO_UNLIKELY_(go_is_lost_(m)) ? go_queue_up_(m) : m;
+}
+
+static inline void go_m_set_p_(go_m_ *m, go_p_ *p) {
+  __atomic_store_n(&m->p, p,
+                   __ATOMIC_RELAXED); /* sysmon may read it too early, or too late: it notices */
+}
+static inline void go_m_set_cur_(go_m_ *m, go_g_ *g) {
+  __atomic_store_n(&m->cur, g, __ATOMIC_RELAXED);
+}
+
+static inline int32_t go_ticks_(go_p_ *p) { return (int32_t)go_ld_rlx(&p->ticks); }
+static inline void go_ticks_set_(go_p_ *p, int32_t n) { go_st_rlx(&p->ticks, (uint32_t)n); }
+/* One less. Returns how many there are then. */
+static inline int32_t go_tick_down_(go_p_ *p) {
+  int32_t n = go_ticks_(p) - 1;
+  go_ticks_set_(p, n);
+  return n;
+}
+
 /* ---- waiting and waking (core/sched.c) ---- */
 
 static inline void go_prepark_(go_m_ *m, uint8_t reason) {
@@ -59,7 +112,8 @@ static inline void go_prepark_(go_m_ *m, uint8_t reason) {
   go_set_state_(g, GO_G_WAITING_);
   const go_p_ *p = m->p;
   if (GO_LIKELY_(p != NULL)) {
-    g->since = p->tick_at; /* for dumps; the clock would cost more than the switch */
+    g->since =
+        (int64_t)go_ld_rlx(&p->tick_at); /* for dumps; the clock would cost more than the switch */
     return;
   }
   g->since = go_os_now_();
@@ -70,22 +124,24 @@ static inline void go_prepark_(go_m_ *m, uint8_t reason) {
 
 /* Parks the current goroutine, or blocks the plain thread, until go_ready_. Returns the M it resumes on. */
 go_m_ *go_park_(go_m_ *m);
-/* Makes g run: at once after the current goroutine parks, if m holds a P; m is the calling thread's, or NULL.
+/* Makes g run: at once after the current goroutine parks, if m has a P; m is the calling thread's, or NULL.
  * Never suspends. May be called with short locks held, but not with sched.lock. */
 void go_ready_(go_m_ *m, go_g_ *g);
 /* Lets others run first. Returns the M it resumes on. */
 go_m_ *go_yield_m_(go_m_ *m);
-/* m holds no P, unlike everybody else who calls these: its goroutine queues up for one. It is counted in
- * sched.nforeign until it is in a queue. Returns the M it resumes on. */
-go_m_ *go_queue_up_(go_m_ *m);
 /* Ends the current goroutine: its deferred calls have run. */
 _Noreturn void go_end_(go_m_ *m);
 /* At the end of a call that might have had to wait: it counts as a turn, so that a goroutine that never has to
  * leaves its P to others from time to time, and look rounds take place. May suspend. */
 static inline void go_took_turn_(void) {
   go_m_ *m = go_m_get_();
-  if (m != NULL && m->p != NULL && GO_UNLIKELY_(--m->p->ticks <= 0)) {
-    (void)go_yield_m_(m);
+  if (m != NULL && !go_is_thread_(m->cur)) {
+    uint32_t was = go_hold_(m);
+    bool over = m->p == NULL || go_tick_down_(m->p) <= 0;
+    go_unhold_(m, was);
+    if (GO_UNLIKELY_(over)) {
+      (void)go_yield_m_(m);
+    }
   }
 }
 
@@ -229,6 +285,17 @@ int go_m_start_(go_p_ *p, bool spinning);
 /* Whether threads are to be started by another thread than the calling one. */
 bool go_must_delegate_(void);
 void go_m_loop_(go_m_ *m);
+#define GO_RETAKE_AFTER_ (10 * GO_MS)
+/* Ps of goroutines that are in user code for long go to others (core/sysmon.c). 0 or -EAGAIN, -ENOMEM. */
+int go_sysmon_start_(void);
+void go_sysmon_stop_(void);
+/* sched.lock held; there is something for it to see. */
+static inline void go_sysmon_wake_(void) {
+  if (go_ld_rlx(&GO_S->sysmon_sleeps) != 0) {
+    go_st_rlx(&GO_S->sysmon_sleeps, 0u);
+    go_note_wake_(&GO_S->sysmon_note);
+  }
+}
 /* From now on threads are not started by threads that goroutines are wired to. */
 void go_starter_start_(void);
 /* sched.lock held. */
@@ -236,6 +303,15 @@ void go_p_put_idle_(go_p_ *p);
 go_p_ *go_p_get_idle_(void);
 void go_p_acquire_(go_m_ *m, go_p_ *p);
 go_p_ *go_p_release_(go_m_ *m);
+/* sched.lock held: m, which has no P, is none any more that may do something without one. */
+void go_m_back_(go_m_ *m);
+/* Takes an idle P, if there is one, for m, which has none and is counted in sched.nforeign. Returns whether there was. */
+bool go_m_take_idle_(go_m_ *m);
+/* sched.lock held. Ms that sleep until they are given a P, the last one first. */
+void go_idle_m_put_(go_m_ *m);
+go_m_ *go_idle_m_get_(void);
+/* Whether m was still there. */
+bool go_idle_m_remove_(go_m_ *m);
 /* sched.lock held: nobody holds a P. */
 bool go_all_ps_idle_(void);
 /* Gives p to an M if there is work for it, else makes it idle. */

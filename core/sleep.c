@@ -82,7 +82,7 @@ static int sleep_until(go_ctx *ctx, int64_t until, uint8_t reason) {
     return GO_EFORKED;
   }
   go_m_ *m = go_enter_();
-  if (m->p == NULL) {
+  if (go_is_thread_(m->cur)) {
     return sleep_thread(m, ctx, until, reason);
   }
   return ctx == NULL ? sleep_plain(m, until, reason) : sleep_g(m, ctx, until, reason);

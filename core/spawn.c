@@ -292,6 +292,7 @@ static __attribute__((noinline)) void put_slow(go_p_ *p, go_g_ *g) {
   } while (!go_fresh_put_(&p->q, g, p->solo));
 }
 
+/* Within go_hold_. */
 static inline void enqueue(go_m_ *m, go_g_ *g) {
   go_p_ *p = m->p;
   if (GO_UNLIKELY_(p == NULL)) {
@@ -309,13 +310,17 @@ static inline void enqueue(go_m_ *m, go_g_ *g) {
   }
 }
 
-/* Nothing can fail any more. make is users' code: it may suspend. */
-static go_m_ *make_args(go_g_ *g, void (*make)(void *, void *), const void *args, size_t size) {
+/* Nothing can fail any more. make is users' code: it may suspend, and is called outside go_hold_. */
+static __attribute__((noinline)) go_m_ *make_args(go_m_ *m, go_g_ *g, void (*make)(void *, void *),
+                                                  const void *args, size_t size) {
+  go_unhold_(m, 0);
   if (size <= GO_G_INLINE_) { /* else bind_early has made room */
     g->arg = g->inline_args;
   }
   make(g->arg, (void *)(uintptr_t)args);
-  return go_enter_();
+  m = go_enter_();
+  (void)go_hold_(m);
+  return m;
 }
 
 static bool over_limit(void) {
@@ -326,13 +331,10 @@ static bool over_limit(void) {
   return true;
 }
 
-static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, void (*fn)(void *),
-                                                const void *args, size_t size) {
-  int up = go_start_();
-  if (up != 0) {
-    return up;
-  }
-  m = m != NULL ? m : go_enter_();
+/* Within go_hold_; *ret_m: still so, but maybe on another M. */
+static int spawn_held(go_m_ *m, const go_spawn_ *how, void (*fn)(void *), const void *args,
+                      size_t size, go_m_ **ret_m) {
+  *ret_m = m;
   if (m->hook_g != NULL) {
     go_fatal_("a hook of go_set_hooks must not start goroutines");
   }
@@ -378,13 +380,26 @@ static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, 
     how->wired->locked_g = g;
   }
   if (how->make != NULL) {
-    m = make_args(g, how->make, args, size);
+    m = *ret_m = make_args(m, g, how->make, args, size);
   }
   if (go_ld_rlx(&GO_S->careful) & GO_CAREFUL_HOOKS_) {
     go_hook_spawn_(m, g);
   }
   enqueue(m, g);
   return 0;
+}
+
+static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, void (*fn)(void *),
+                                                const void *args, size_t size) {
+  int r = go_start_();
+  if (r != 0) {
+    return r;
+  }
+  m = m != NULL ? m : go_enter_();
+  uint32_t was = go_hold_(m);
+  r = spawn_held(m, how, fn, args, size, &m);
+  go_unhold_(m, was);
+  return r;
 }
 
 /* NULL: this is a forked child. */
@@ -402,22 +417,26 @@ static inline int spawn(const char *site, void (*on_end)(void *), void *end_arg,
   if (GO_UNLIKELY_(m == NULL) && (m = enter_slow()) == NULL) {
     return GO_EFORKED;
   }
+  uint32_t was = go_hold_(m);
   go_p_ *p = m->p;
   if (GO_UNLIKELY_(p == NULL || size > GO_G_INLINE_ || go_ld_rlx(&GO_S->careful) != 0)) {
     go_spawn_ how = {.site = site, .on_end = on_end, .end_arg = end_arg, .make = make};
+    go_unhold_(m, was);
     return spawn_slow(m, &how, fn, args, size);
   }
   go_g_ *g = take(p);
   if (GO_UNLIKELY_(g == NULL)) {
+    go_unhold_(m, was);
     return GO_ENOMEM;
   }
   fill(g, site, fn, args, make == NULL ? size : 0);
   g->on_end = on_end;
   g->end_arg = end_arg;
   if (make != NULL) {
-    m = make_args(g, make, args, size);
+    m = make_args(m, g, make, args, size);
   }
   enqueue(m, g);
+  go_unhold_(m, was);
   return 0;
 }
 

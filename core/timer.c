@@ -280,18 +280,21 @@ void go_tm_wake_(int64_t when) {
   }
 }
 
+/* Within go_hold_: a P that goes takes its timers along. */
 static go_tm_heap_ *some_heap(go_m_ *m) {
   return m->p != NULL ? &m->p->tm
                       : &GO_S->all_p[0]->tm; /* always there, and others run its timers too */
 }
 
 bool go_tm_put_in_(go_m_ *m, go_tm_ *tm) {
+  uint32_t was = go_hold_(m);
   go_tm_heap_ *h = some_heap(m);
   int64_t when = tm->when;
   go_lock_(&h->lock);
   go_st_rel(&tm->heap, (void *)h); /* pairs with go_tm_home_lock_ */
   bool first = go_tm_put_(h, tm, when);
   go_unlock_(&h->lock); /* from here on it may fire, and tm be gone */
+  go_unhold_(m, was);
   return first;
 }
 
@@ -304,6 +307,7 @@ int go_tm_add_(go_m_ *m, go_tm_ *tm) {
 }
 
 int go_tm_sleep_(go_m_ *m, go_g_ *g, int64_t when) {
+  uint32_t was = go_hold_(m);
   go_tm_heap_ *h = some_heap(m);
   go_lock_(&h->lock);
   int r = room(h, 1);
@@ -313,6 +317,7 @@ int go_tm_sleep_(go_m_ *m, go_g_ *g, int64_t when) {
     first = note_sooner(h, when);
   }
   go_unlock_(&h->lock);
+  go_unhold_(m, was);
   if (first) {
     go_tm_wake_(when);
   }
@@ -323,8 +328,10 @@ bool go_tm_del_(go_tm_ *tm) { return go_tm_home_stop_(tm); }
 
 enum go_tm_armed_ go_tm_arm_(go_m_ *m, go_tm_ *tm, int64_t when, const void *what, bool idle_only) {
   bool first;
+  uint32_t was = go_hold_(m);
   go_tm_order_ o = {.h = some_heap(m), .when = when, .what = what, .idle_only = idle_only};
   enum go_tm_armed_ r = go_tm_home_arm_(tm, &o, &first);
+  go_unhold_(m, was);
   if (first) {
     go_tm_wake_(when);
   }
@@ -333,8 +340,10 @@ enum go_tm_armed_ go_tm_arm_(go_m_ *m, go_tm_ *tm, int64_t when, const void *wha
 
 bool go_tm_move_in_(go_m_ *m, go_tm_ *tm, int64_t when) {
   bool first;
+  uint32_t was = go_hold_(m);
   go_tm_order_ o = {.h = some_heap(m), .when = when};
   (void)go_tm_home_arm_(tm, &o, &first);
+  go_unhold_(m, was);
   return first;
 }
 

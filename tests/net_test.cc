@@ -1021,7 +1021,7 @@ TEST_F(Net, IdleIsIdle) {
       long n = after.ru_nvcsw - before.ru_nvcsw;
       least = n < least ? n : least;
     }
-    EXPECT_LE(least, 3);  // our own sleep
+    EXPECT_LE(least, 5);  // our own sleep, and sysmon's look when it ends
     for (Pair &p : pairs) EXPECT_EQ(Write(p.b, "x"), 1);
     go_wg_wait(&wg);
   });

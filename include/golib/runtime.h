@@ -6,6 +6,14 @@
  *   GOLIB_STACK  stack size of a goroutine: "256K", "64M", "1G"
  *   GOLIB_DEBUG  comma-separated: "sigquit" dumps all goroutines on SIGQUIT (Ctrl-\);
  *                "schedtrace=1000" prints a line of statistics on stderr every 1000 ms
+ *   GOLIB_RETAKE microseconds that a goroutine may be in user code while others wait, see below; 0: as long as it likes
+ *   GOLIB_WATCHDOG  milliseconds: a line on stderr, one a second at most, about a goroutine that has been in user code
+ *                for so long; off by default
+ *
+ * Nobody starves: a goroutine that computes, or blocks its thread in a call, for 10 ms keeps others from running no longer
+ * than that, if any wait. It goes on on its thread, beside them; another thread runs them. So there are as many
+ * goroutines more than Ps in user code as do so, on as many threads (go_config.max_threads at most); threads that are not
+ * needed end after some seconds. The goroutine queues up for a P when it calls a function of golib that suspends.
  *
  * fork(2): golib's threads do not exist in the child, which may exec or _exit (posix_spawn, system and
  * popen work as always). Other functions return GO_EFORKED there, or end the child with a message
@@ -31,6 +39,8 @@ typedef struct go_config {
   int offload_threads; /* most threads of go_offload at a time; 0: 64 */
   int dump_signal; /* on this signal (such as SIGQUIT) go_dump(2), and the program goes on; 0: none but
                     * that of GOLIB_DEBUG. A handler that was there before is called afterwards */
+  go_nsec
+      watchdog; /* report goroutines that are in user code for so long; 0: GOLIB_WATCHDOG, else off */
   uint64_t reserved_[7];
 } go_config;
 

@@ -1,0 +1,299 @@
+/* core/sysmon.c: taking Ps away from goroutines that are in user code for long, so that nobody starves.
+ *
+ * A goroutine that computes, or blocks in a call that nobody announced, keeps its thread but not its P: after 10 ms
+ * (sched.retake_after) the P is another M's, if something waits for it: a goroutine in a queue, or events and timers, which somebody has to look
+ * after. Nothing happens to the goroutine itself: no signal, no call that is interrupted. When it calls golib the next
+ * time it finds that it has no P (go_hold_slow_), takes an idle one, or queues up when it may suspend.
+ *
+ * How a P is taken from an M that does not know: core/hold.h. What an M without a P is to the others: as if in foreign code
+ * (core/block.c), counted in sched.nforeign from before the P is given away. Slices, which tell how long a goroutine has
+ * run, are told apart by what every switch changes anyway: its P's ticks.
+ *
+ * sysmon is a thread without M and P. While a P is idle there is nothing to take: by the protocol of core/idle.h whatever
+ * can run is found by the M of that one, and somebody waits in the poller. So it sleeps, until the last idle P comes into
+ * use (go_sysmon_wake_) or one is to go (go_procs); then it looks every 5 ms, so that
+ * retakes come up to 5 ms late. With a watchdog it sleeps while all
+ * are idle. In an embedded scheduler there is nobody to give a P to, and no sysmon unless there is a watchdog.
+ *
+ * Go: runtime/proc.go sysmon, retake. Departures: user code is retaken, not only system calls; no preemption
+ * by signal; the poller is not polled from here, as the M that gets the P does it.
+ */
+#include <string.h>
+
+#include "core/netpoll.h"
+#include "core/out.h"
+#include "core/sched.h"
+
+/* With so many goroutines that run without a P, the rest have to wait twice as long: threads that compute are no
+ * faster for being more. */
+#define MANY_LOST 64u
+
+/* Ms that are asked at a time, with one fence for all. */
+#define BATCH 64u
+
+#define TELL_EVERY GO_SEC
+
+/* sysmon's own. */
+static struct {
+  uint64_t taken; /* sched.taken at the last look */
+  go_m_ *lost;    /* Ms that Ps were taken from, and that do not know yet */
+  int64_t told_at;
+  uint64_t untold; /* reports that were not made, to spare the log */
+  bool no_fence;   /* the system has refused: nothing can be taken */
+} mon;
+
+/* ---- slices ---- */
+
+static bool same_slice(const go_slice_ *s, const go_m_ *m, go_p_ *p) {
+  return s->m == m && s->ticks == go_ld_rlx(&p->ticks) && s->tick_at == go_ld_rlx(&p->tick_at);
+}
+
+/* For how long p's goroutine has run, at least; 0: nobody, or another than at the last look. */
+static int64_t observe(go_p_ *p, int64_t now) {
+  go_m_ *m = go_ld_acq(&p->m); /* pairs with go_p_acquire_ */
+  if (m != NULL && same_slice(&p->mon, m, p)) {
+    return now - p->mon.since;
+  }
+  p->mon = (go_slice_){m, go_ld_rlx(&p->ticks), go_ld_rlx(&p->tick_at), now, false};
+  return 0;
+}
+
+/* ---- the watchdog ---- */
+
+static void tell(const go_g_ *g, int64_t ran, int64_t now) {
+  go_seen_ seen;
+  go_out_ o;
+  if (mon.told_at != 0 && now - mon.told_at < TELL_EVERY) {
+    mon.untold++;
+    return;
+  }
+  if (g == NULL || !go_see_(g, &seen)) {
+    return;
+  }
+  go_out_init_(&o, 2);
+  go_out_str_(&o, "golib: watchdog: ");
+  go_out_seen_(&o, &seen);
+  go_out_str_(&o, " has been in user code for ");
+  go_out_u64_(&o, (uint64_t)(ran / GO_MS));
+  go_out_str_(&o, " ms");
+  if (mon.untold != 0) {
+    go_out_str_(&o, " (so have been ");
+    go_out_u64_(&o, mon.untold);
+    go_out_str_(&o, " others since the last report)");
+  }
+  go_out_str_(&o, "\n");
+  go_out_flush_(&o);
+  mon.told_at = now;
+  mon.untold = 0;
+}
+
+static void watch(go_slice_ *s, int64_t now) {
+  if (GO_S->watch_after == 0 || s->told || now - s->since < GO_S->watch_after) {
+    return;
+  }
+  s->told = true;
+  tell(__atomic_load_n(&s->m->cur, __ATOMIC_RELAXED), now - s->since, now);
+}
+
+static void remember_lost(go_m_ *m, const go_slice_ *s) {
+  m->mon = *s;
+  m->mon_link = mon.lost;
+  mon.lost = m;
+}
+
+/* Those that have come back are not looked at any more. */
+static void watch_lost(int64_t now) {
+  for (go_m_ **at = &mon.lost; *at != NULL;) {
+    go_m_ *m = *at;
+    if ((go_ld_acq(&m->hold.asked) & GO_ASKED_STATE_) != GO_ASKED_TAKEN_) {
+      *at = m->mon_link;
+      continue;
+    }
+    watch(&m->mon, now);
+    at = &m->mon_link;
+  }
+}
+
+/* ---- taking ---- */
+
+/* Whether something may come that somebody has to look after, and nobody can while all Ps are in use. */
+static bool looking_after(void) {
+  return go_ld_rlx(&GO_S->q.n) != 0 || go_ld_rlx(&GO_S->npd) != 0 || go_tm_first_() != INT64_MAX;
+}
+
+static bool wanted(go_p_ *p) {
+  return go_ld_rlx(&p->leave) == 1 || !go_runq_empty_(&p->q) ||
+         (go_ld_rlx(&GO_S->idle.np) == 0 && looking_after());
+}
+
+static int64_t patience(void) {
+  uint32_t lost = go_ld_rlx(&GO_S->nlost);
+  return GO_S->retake_after * (1 + lost / MANY_LOST);
+}
+
+/* sched.lock held: a P that is given away now comes to be used. */
+static bool threads_left(void) {
+  return GO_S->idle_m != NULL || GO_S->nm - go_ld_sc(&GO_S->ndying) < GO_S->max_m ||
+         go_ld_sc(&GO_S->poller) == GO_POLLER_WAITS_;
+}
+
+/* The M of p has been asked, and has passed a fence. NULL: it keeps its P. */
+static go_p_ *take(go_m_ *m, go_p_ *p) {
+  go_lock_(&GO_S->lock);
+  bool ok = go_hold_is_out_(&m->hold) && __atomic_load_n(&m->p, __ATOMIC_RELAXED) == p &&
+            same_slice(&p->mon, m, p) && threads_left();
+  if (ok) { /* counted before it can come back and be counted off */
+    go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) + 1);
+    go_st_rlx(&GO_S->nlost, go_ld_rlx(&GO_S->nlost) + 1);
+    ok = go_hold_take_(&m->hold);
+    if (!ok) {
+      go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) - 1);
+      go_st_rlx(&GO_S->nlost, go_ld_rlx(&GO_S->nlost) - 1);
+    }
+  }
+  go_unlock_(&GO_S->lock);
+  if (!ok) {
+    go_hold_withdraw_(&m->hold);
+    return NULL;
+  }
+  remember_lost(m, &p->mon);
+  return p;
+}
+
+static void give(go_p_ *p) {
+  go_st_rlx(&p->m, NULL);
+  p->mon.m = NULL;
+  go_ticks_set_(p, 0); /* whoever gets it looks round first */
+  go_st_rlx(&GO_S->nretaken, go_ld_rlx(&GO_S->nretaken) + 1);
+  go_p_handoff_(p);
+  if (go_ld_sc(&GO_S->idle.np) != 0 && go_nobody_polls_() && go_tm_first_() != INT64_MAX) {
+    go_wake_(); /* for timers of others, who are in user code as well */
+  }
+}
+
+static void retake(go_p_ *const *ps, uint32_t n) {
+  go_m_ *asked[BATCH];
+  bool any = false;
+  for (uint32_t i = 0; i < n; i++) {
+    go_m_ *m = ps[i]->mon.m;
+    asked[i] = go_hold_is_out_(&m->hold) && go_hold_ask_(&m->hold) ? m : NULL;
+    any = any || asked[i] != NULL;
+  }
+  if (!any) {
+    return;
+  }
+  go_fence_sc();
+  mon.no_fence = GO_S->fenced == 0 && !go_os_fence_all_();
+  for (uint32_t i = 0; i < n; i++) {
+    if (asked[i] == NULL) {
+      continue;
+    }
+    if (mon.no_fence || !wanted(ps[i])) { /* one is enough where any P would do */
+      go_hold_withdraw_(&asked[i]->hold);
+      continue;
+    }
+    go_p_ *p = take(asked[i], ps[i]);
+    if (p != NULL) {
+      give(p);
+    }
+  }
+}
+
+/* ---- looking ---- */
+
+static void look(int64_t now) {
+  go_p_ *ps[BATCH];
+  uint32_t n = 0, made = go_ld_acq(&GO_S->np_made);
+  int64_t after = patience();
+  for (uint32_t i = 0; i < made; i++) {
+    go_p_ *p = GO_S->all_p[i];
+    int64_t ran = observe(p, now);
+    if (ran == 0) {
+      continue;
+    }
+    if (go_hold_is_out_(&p->mon.m->hold)) {
+      watch(&p->mon, now);
+    }
+    if (ran >= after && n < BATCH && after != 0 && !mon.no_fence && wanted(p)) {
+      ps[n++] = p;
+    }
+  }
+  retake(ps, n);
+  watch_lost(now);
+}
+
+/* A P that is to go, and is in use: whatever comes, it is taken. */
+static bool some_leave(void) {
+  uint32_t made = go_ld_acq(&GO_S->np_made);
+  for (uint32_t i = 0; i < made; i++) {
+    go_p_ *p = GO_S->all_p[i];
+    if (go_ld_rlx(&p->leave) == 1 && go_ld_rlx(&p->m) != NULL) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* sched.lock held. */
+static bool nothing_to_see(void) {
+  if (GO_S->watch_after != 0) {
+    return go_all_ps_idle_() && mon.lost == NULL;
+  }
+  return go_ld_sc(&GO_S->idle.np) != 0 && !some_leave();
+}
+
+/* Sleeps if there has been nothing to see since the last look, until there is. */
+static void sleep_if_quiet(void) {
+  go_lock_(&GO_S->lock);
+  bool sleeps = nothing_to_see() && GO_S->taken == mon.taken && go_ld_rlx(&GO_S->sysmon_quit) == 0;
+  mon.taken = GO_S->taken;
+  go_st_rlx(&GO_S->sysmon_sleeps, sleeps ? 1u : 0u);
+  go_unlock_(&GO_S->lock);
+  if (sleeps) {
+    (void)go_note_sleep_(&GO_S->sysmon_note, -1);
+    go_note_clear_(&GO_S->sysmon_note);
+    look(go_os_now_());
+    go_lock_(&GO_S->lock);
+    mon.taken = GO_S->taken;
+    go_unlock_(&GO_S->lock);
+  }
+}
+
+static void sysmon_main(void *arg) {
+  (void)arg;
+  const int64_t after = GO_S->retake_after;
+  const int64_t between = (after != 0 && after < GO_RETAKE_AFTER_ ? after : GO_RETAKE_AFTER_) / 2;
+  go_os_thread_name_("golib-sysmon");
+  while (go_ld_acq(&GO_S->sysmon_quit) == 0) {
+    sleep_if_quiet();
+    (void)go_note_sleep_(&GO_S->sysmon_note, between);
+    look(go_os_now_());
+  }
+}
+
+/* ---- start and stop ---- */
+
+int go_sysmon_start_(void) {
+  if (GO_S->retake_after == 0 && GO_S->watch_after == 0) {
+    return 0;
+  }
+  memset(&mon, 0, sizeof mon);
+  int r = go_os_thread_start_(&GO_S->sysmon, sysmon_main, NULL);
+  if (r == 0) {
+    go_st_rel(&GO_S->sysmon_up, 1u);
+  }
+  return r;
+}
+
+void go_sysmon_stop_(void) {
+  if (go_ld_acq(&GO_S->sysmon_up) == 0) {
+    return;
+  }
+  go_lock_(&GO_S->lock);
+  go_st_rel(&GO_S->sysmon_quit, 1u);
+  go_st_rlx(&GO_S->sysmon_sleeps, 0u);
+  go_unlock_(&GO_S->lock);
+  go_note_wake_(&GO_S->sysmon_note);
+  go_os_thread_join_(&GO_S->sysmon);
+  go_st_rel(&GO_S->sysmon_up, 0u);
+}

@@ -1,0 +1,307 @@
+// Hogs in processes of their own: what the watchdog says, what settings do, and systems that cannot do it the usual way.
+#include <golib/golib.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <thread>
+
+#include "tests/support/child.h"
+#include "tests/support/golib_test.h"
+
+using namespace golib_test;
+
+namespace {
+
+int RunMain(int (*fn)(int, char **)) { return go_main(fn, 0, nullptr); }
+
+void SpinFor(go_nsec ns) {
+  for (go_nsec until = go_now() + ns; go_now() < until;) {}
+}
+
+// Go: when main returns the program ends; nobody waits for the other goroutines, whatever they do.
+TEST(RetakeCrash, MainDoesNotWait) {
+  ChildResult r = RunChild([] {
+    return RunMain([](int, char **) {
+      CHILD_CHECK(go_spawn([](void *) { (void)go_sleep(nullptr, GO_HOUR); }, nullptr) == 0);
+      CHILD_CHECK(go_spawn([](void *) { (void)go_chan_recv(nullptr, nullptr); }, nullptr) == 0);
+      CHILD_CHECK(go_spawn(
+                      [](void *) {
+                        for (;;) go_yield();
+                      },
+                      nullptr) == 0);
+      CHILD_CHECK(go_spawn(
+                      [](void *) {
+                        for (volatile int i = 0;; i = i + 1) {}
+                      },
+                      nullptr) == 0);
+      CHILD_CHECK(go_spawn([](void *) { pause(); }, nullptr) == 0);
+      (void)go_sleep(nullptr, 5 * GO_MS);
+      CHILD_CHECK(go_id() == 1);
+      return 4;
+    });
+  });
+  EXPECT_EQ(r.code, 4) << r;
+  EXPECT_EQ(r.err, "");
+}
+
+// A goroutine that runs without a P may do something yet; and when it does not, that is found out.
+TEST(RetakeCrash, DeadlockWaitsForHogs) {
+  ChildResult r = RunChild([] {
+    setenv("GOMAXPROCS", "1", 1);
+    return RunMain([](int, char **) {
+      static std::atomic<bool> ran;
+      static go_chan *c = go_chan_new(0, 0);
+      CHILD_CHECK(go_spawn(
+                      [](void *) {
+                        CHILD_CHECK(go_spawn([](void *) { ran = true; }, nullptr) == 0);
+                        while (!ran) {}
+                        usleep(100000);  // all others are asleep for long
+                        fputs("hog\n", stderr);
+                        go_chan_send(c, nullptr);
+                        SpinFor(20 * GO_MS);
+                      },
+                      nullptr) == 0);
+      (void)go_chan_recv(c, nullptr);
+      fputs("main\n", stderr);
+      (void)go_chan_recv(c, nullptr);
+      return 0;
+    });
+  });
+  EXPECT_EQ(r.code, 2) << r;
+  EXPECT_EQ(r.err.rfind("hog\nmain\ngolib: fatal: all goroutines are asleep - deadlock!", 0), 0u)
+      << r;
+}
+
+int HogWithName(int, char **) {
+  go_spawn_opts o{};
+  o.name = "cruncher";
+  static go_wg wg;
+  go_wg_add(&wg, 1);
+  CHILD_CHECK(go_spawn_opt_site_(
+                  "crunch@retake.c:7", &o,
+                  [](void *) {
+                    SpinFor(400 * GO_MS);
+                    go_wg_done(&wg);
+                  },
+                  nullptr, 0) == 0);
+  go_wg_wait(&wg);
+  (void)go_sleep(nullptr, 100 * GO_MS);
+  return 0;
+}
+
+constexpr char kLine[] =
+    "golib: watchdog: goroutine 2 \"cruncher\" spawned at crunch@retake.c:7 has been in user code "
+    "for ";
+
+TEST(Watchdog, TellsOnce) {
+  for (const char *procs : {"1", "2"}) {
+    ChildResult r = RunChild([=] {
+      setenv("GOMAXPROCS", procs, 1);
+      setenv("GOLIB_WATCHDOG", "50", 1);
+      return RunMain(HogWithName);
+    });
+    EXPECT_EQ(r.code, 0) << r;
+    EXPECT_EQ(r.Count(kLine), 1) << r;
+  }
+}
+
+TEST(Watchdog, ByConfig) {
+  ChildResult r = RunChild([] {
+    go_config cfg{};
+    cfg.procs = 1;
+    cfg.watchdog = 50 * GO_MS;
+    CHILD_CHECK(go_init(&cfg) == 0);
+    return RunMain(HogWithName);
+  });
+  EXPECT_EQ(r.code, 0) << r;
+  EXPECT_EQ(r.Count(kLine), 1) << r;
+}
+
+TEST(Watchdog, OffByDefault) {
+  ChildResult r = RunChild([] { return RunMain(HogWithName); });
+  EXPECT_EQ(r.code, 0) << r;
+  EXPECT_EQ(r.err, "");
+}
+
+TEST(Watchdog, Embedded) {
+  ChildResult r = RunChild([] {
+    go_config cfg{};
+    cfg.embedded = true;
+    cfg.watchdog = 50 * GO_MS;
+    CHILD_CHECK(go_init(&cfg) == 0);
+    CHILD_CHECK(go_spawn_site_(
+                    "crunch@retake.c:9", [](void *) { SpinFor(300 * GO_MS); }, nullptr, 0) == 0);
+    CHILD_CHECK(go_step(10) == 1);
+    return 0;
+  });
+  EXPECT_EQ(r.code, 0) << r;
+  EXPECT_EQ(r.Count("golib: watchdog: goroutine 1 spawned at crunch@retake.c:9"), 1) << r;
+}
+
+// One line a second, however many there are; the next one counts the others.
+TEST(Watchdog, Rate) {
+  ChildResult r = RunChild([] {
+    setenv("GOLIB_WATCHDOG", "30", 1);
+    return RunMain([](int, char **) {
+      for (int i = 0; i < 6; i++) {
+        CHILD_CHECK(go_spawn([](void *) { SpinFor(1500 * GO_MS); }, nullptr) == 0);
+      }
+      go_nsec until = go_now() + 2 * GO_SEC;
+      while (go_now() < until) (void)go_sleep(nullptr, 100 * GO_MS);
+      return 0;
+    });
+  });
+  EXPECT_EQ(r.code, 0) << r;
+  EXPECT_GE(r.Count("golib: watchdog:"), 1) << r;
+  EXPECT_LE(r.Count("golib: watchdog:"), 3) << r;
+}
+
+TEST(Settings, Wrong) {
+  for (const char *name : {"GOLIB_WATCHDOG", "GOLIB_RETAKE"}) {
+    for (const char *value : {"x", "-1", "10ms", "99999999999"}) {
+      ChildResult r = RunChild([=] {
+        setenv(name, value, 1);
+        return RunMain([](int, char **) { return 0; });
+      });
+      EXPECT_EQ(r.signal, SIGABRT) << r;
+      EXPECT_TRUE(r.Said(std::string("golib: fatal: ") + name + "=" + value + ": not a number"))
+          << r;
+    }
+  }
+  ChildResult r = RunChild([] {
+    go_config cfg{};
+    cfg.watchdog = -1;
+    return go_init(&cfg) == GO_EINVAL ? 0 : 1;
+  });
+  EXPECT_EQ(r.code, 0) << r;
+}
+
+// What a hog does to others when nothing is ever taken from it, and when everything is.
+int HogBesideSleeper(int, char **) {
+  static std::atomic<bool> slept;
+  static go_wg wg;
+  go_wg_add(&wg, 1);
+  CHILD_CHECK(go_spawn(
+                  [](void *) {
+                    for (go_nsec until = go_now() + 2 * GO_SEC; !slept && go_now() < until;) {}
+                    go_wg_done(&wg);
+                  },
+                  nullptr) == 0);
+  (void)go_sleep(nullptr, 10 * GO_MS);
+  slept = true;
+  go_nsec now = go_now();
+  go_wg_wait(&wg);
+  (void)now;
+  return 0;
+}
+
+TEST(Settings, RetakeOff) {
+  ChildResult r = RunChild([] {
+    setenv("GOMAXPROCS", "1", 1);
+    setenv("GOLIB_RETAKE", "0", 1);
+    go_nsec start = go_now();
+    int rc = RunMain(HogBesideSleeper);
+    CHILD_CHECK(go_now() - start >= 1900 * GO_MS);
+    return rc;
+  });
+  EXPECT_EQ(r.code, 0) << r;
+}
+
+TEST(Settings, RetakeSooner) {
+  ChildResult r = RunChild([] {
+    setenv("GOMAXPROCS", "1", 1);
+    setenv("GOLIB_RETAKE", "100", 1);
+    go_nsec start = go_now();
+    int rc = RunMain(HogBesideSleeper);
+    CHILD_CHECK(go_now() - start < 1900 * GO_MS);
+    return rc;
+  });
+  EXPECT_EQ(r.code, 0) << r;
+}
+
+// A system without membarrier, or one that forbids it.
+void Forbid(int nr) {
+  struct sock_filter f[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(nr), 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog prog = {sizeof f / sizeof f[0], f};
+  CHILD_CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  CHILD_CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) == 0);
+  CHILD_CHECK(syscall(nr, 0, 0, 0) < 0);
+}
+
+int Mixed(int, char **) {
+  static std::atomic<int> n;
+  static go_wg wg;
+  for (int i = 0; i < 4; i++) {
+    go_wg_add(&wg, 1);
+    CHILD_CHECK(go_spawn(
+                    [](void *) {
+                      for (int k = 0; k < 5; k++) {
+                        SpinFor(15 * GO_MS);
+                        go_wg_add(&wg, 1);
+                        CHILD_CHECK(go_spawn(
+                                        [](void *) {
+                                          n++;
+                                          go_wg_done(&wg);
+                                        },
+                                        nullptr) == 0);
+                        go_yield();
+                      }
+                      go_wg_done(&wg);
+                    },
+                    nullptr) == 0);
+  }
+  go_wg_wait(&wg);
+  CHILD_CHECK(n == 20);
+  return HogBesideSleeper(0, nullptr);
+}
+
+TEST(Settings, WithoutMembarrier) {
+  ChildResult r = RunChild([] {
+    setenv("GOMAXPROCS", "1", 1);
+    Forbid(SYS_membarrier);
+    go_nsec start = go_now();
+    int rc = RunMain(Mixed);
+    CHILD_CHECK(go_now() - start < 2300 * GO_MS);  // 300 ms of work; 2 s more if nothing was taken
+    return rc;
+  });
+  EXPECT_EQ(r.code, 0) << r;
+}
+
+// A child of a process with hogs does what children may do.
+TEST(RetakeCrash, ForkBesideHogs) {
+  ChildResult r = RunChild([] {
+    setenv("GOMAXPROCS", "1", 1);
+    return RunMain([](int, char **) {
+      static std::atomic<bool> stop;
+      for (int i = 0; i < 3; i++) {
+        CHILD_CHECK(go_spawn(
+                        [](void *) {
+                          while (!stop) {}
+                        },
+                        nullptr) == 0);
+      }
+      for (int i = 0; i < 5; i++) {
+        (void)go_sleep(nullptr, 5 * GO_MS);
+        pid_t pid = fork();
+        if (pid == 0) _exit(go_spawn([](void *) {}, nullptr) == GO_EFORKED ? 0 : 1);
+        int status = 0;
+        CHILD_CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+      }
+      stop = true;
+      return 0;
+    });
+  });
+  EXPECT_EQ(r.code, 0) << r;
+}
+
+}  // namespace
