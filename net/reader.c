@@ -40,7 +40,7 @@ int go_reader_init_fn(go_reader *r, go_read_fn fn, void *arg, void *buf, size_t 
 }
 
 int go_reader_init(go_reader *r, go_conn *c, void *buf, size_t size) {
-  return go_reader_init_fn(r, read_conn, c, buf, size);
+  return go_reader_init_fn(r, c != NULL ? read_conn : NULL, c, buf, size);
 }
 
 void go_reader_reset_fn(go_reader *r, go_read_fn fn, void *arg) {
@@ -50,7 +50,9 @@ void go_reader_reset_fn(go_reader *r, go_read_fn fn, void *arg) {
   r->arg_ = arg;
 }
 
-void go_reader_reset(go_reader *r, go_conn *c) { go_reader_reset_fn(r, read_conn, c); }
+void go_reader_reset(go_reader *r, go_conn *c) {
+  go_reader_reset_fn(r, c != NULL ? read_conn : NULL, c);
+}
 
 void go_reader_fini(go_reader *r) {
   if (r->owned_) {
@@ -73,8 +75,8 @@ size_t go_reader_buffered(const go_reader *r, const char **ret) {
 /* ---- the source ---- */
 
 static void check(const go_reader *r) {
-  if (GO_UNLIKELY_(r->fn_ == NULL)) {
-    go_panic("go_reader: it was not initialised");
+  if (GO_UNLIKELY_(r->fn_ == NULL || r->size_ == 0)) {
+    go_panic("go_reader: it was not initialised, or was reset to NULL");
   }
 }
 
@@ -83,7 +85,7 @@ static ptrdiff_t ask(go_ctx *ctx, go_reader *r, void *buf, size_t n) {
   if (GO_UNLIKELY_(got > 0 && (size_t)got > n)) {
     go_panic("go_reader: its function has read more than it was asked for");
   }
-  return got;
+  return got == GO_EEOF ? 0 : got;
 }
 
 /* Everything buffered moves to the front. */
@@ -254,7 +256,7 @@ int go_reader_unread_byte(go_reader *r) {
 
 /* ---- up to a byte ---- */
 
-/* How many bytes there are up to delim, inclusive; or a code: then all is still buffered. */
+/* How many bytes there are up to delim, inclusive; or a code: then all is still buffered. GO_EEOF: also after some bytes. */
 static ptrdiff_t find(go_ctx *ctx, go_reader *r, char delim) {
   r->last_ = -1;
   for (size_t seen = 0;;) {
@@ -266,7 +268,7 @@ static ptrdiff_t find(go_ctx *ctx, go_reader *r, char delim) {
     }
     int e = fill(ctx, r);
     if (e != 0) {
-      return e == GO_EEOF && n > 0 ? GO_ETRUNCATED : e;
+      return e;
     }
     seen = n;
   }
@@ -277,12 +279,13 @@ ptrdiff_t go_reader_read_until(go_ctx *ctx, go_reader *r, char delim, char **ret
   if (n > 0) {
     *ret = (char *)take(r, (size_t)n);
   }
-  return n;
+  return n == GO_EEOF && r->r_ < r->w_ ? GO_ETRUNCATED : n;
 }
 
 ptrdiff_t go_reader_read_line(go_ctx *ctx, go_reader *r, char **ret) {
   ptrdiff_t n = find(ctx, r, '\n');
-  if (n == GO_ETRUNCATED) { /* the last line: there was room for more, so there is for the 0 */
+  if (n == GO_EEOF && r->r_ < r->w_) {
+    /* The last line: there was room for more, so there is for the 0. */
     n = (ptrdiff_t)(r->w_ - r->r_);
     *ret = (char *)take(r, (size_t)n);
   } else if (n > 0) {

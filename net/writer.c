@@ -1,5 +1,6 @@
 /* net/writer.c: buffered writing.
  *
+ * Destination: fn_, or, NULL, the connection arg_; both NULL: none.
  * Invariants: n_ <= size_; buffered, and not sent, is buf_[0..n_). err_ != 0 exactly when the writer has failed, and limit_ is
  * 0 then, else size_ (so that the fast path needs one comparison).
  * Go: bufio/bufio.go.
@@ -16,7 +17,16 @@
 
 /* ---- making ---- */
 
-/* fn NULL: a connection. */
+/* fn NULL: at the connection arg. */
+static void aim(go_writer *w, go_write_fn fn, void *arg) {
+  w->n_ = 0;
+  w->err_ = 0;
+  w->limit_ = w->size_;
+  w->fn_ = fn;
+  w->arg_ = arg;
+}
+
+/* As go_writer_init_fn, and aim. */
 static int init(go_writer *w, go_write_fn fn, void *arg, void *buf, size_t size) {
   if (size > PTRDIFF_MAX || (buf != NULL && size == 0)) {
     return GO_EINVAL;
@@ -30,12 +40,12 @@ static int init(go_writer *w, go_write_fn fn, void *arg, void *buf, size_t size)
     }
   }
   *w = (go_writer){.buf_ = buf, .size_ = size, .owned_ = owned};
-  go_writer_reset_fn(w, fn, arg);
+  aim(w, fn, arg);
   return 0;
 }
 
 int go_writer_init(go_writer *w, go_conn *c, void *buf, size_t size) {
-  return init(w, NULL, c, buf, size);
+  return c == NULL ? GO_EINVAL : init(w, NULL, c, buf, size);
 }
 
 int go_writer_init_fn(go_writer *w, go_write_fn fn, void *arg, void *buf, size_t size) {
@@ -43,14 +53,10 @@ int go_writer_init_fn(go_writer *w, go_write_fn fn, void *arg, void *buf, size_t
 }
 
 void go_writer_reset_fn(go_writer *w, go_write_fn fn, void *arg) {
-  w->n_ = 0;
-  w->err_ = 0;
-  w->limit_ = w->size_;
-  w->fn_ = fn;
-  w->arg_ = arg;
+  aim(w, fn, fn != NULL ? arg : NULL);
 }
 
-void go_writer_reset(go_writer *w, go_conn *c) { go_writer_reset_fn(w, NULL, c); }
+void go_writer_reset(go_writer *w, go_conn *c) { aim(w, NULL, c); }
 
 void go_writer_fini(go_writer *w) {
   if (w->owned_) {
@@ -73,8 +79,8 @@ static int fail(go_writer *w, int e) {
 
 /* Ready, or the code of the failure. */
 static int check(const go_writer *w) {
-  if (GO_UNLIKELY_(w->size_ == 0)) {
-    go_panic("go_writer: it was not initialised");
+  if (GO_UNLIKELY_(w->size_ == 0 || (w->fn_ == NULL && w->arg_ == NULL))) {
+    go_panic("go_writer: it was not initialised, or was reset to NULL");
   }
   return w->err_;
 }

@@ -50,6 +50,25 @@ struct Source {
   }
 };
 
+// Takes bytes in pieces, then fails.
+struct Sink {
+  std::string data;
+  std::vector<size_t> calls;  // how many bytes it was offered
+  std::function<size_t(size_t)> piece = [](size_t n) { return n; };
+  size_t room = SIZE_MAX;
+  int err = -ENOSPC;
+
+  static ptrdiff_t Take(go_ctx *, void *arg, const void *buf, size_t n) {
+    auto *s = static_cast<Sink *>(arg);
+    EXPECT_GT(n, 0u);
+    s->calls.push_back(n);
+    size_t take = std::min(s->piece(n), s->room - s->data.size());
+    if (take == 0 && s->room == s->data.size()) return s->err;
+    s->data.append(static_cast<const char *>(buf), take);
+    return static_cast<ptrdiff_t>(take);
+  }
+};
+
 // One reader on a Source.
 struct Reader {
   Source src;
@@ -192,9 +211,13 @@ TEST(Bufio, InitRefusesNonsense) {
   go_reader_fini(&r);
   go_reader_fini(&r);
   EXPECT_EQ(go_writer_init_fn(&w, nullptr, nullptr, nullptr, 0), GO_EINVAL);
-  EXPECT_EQ(go_writer_init(&w, nullptr, buf, 0), GO_EINVAL);
-  EXPECT_EQ(go_writer_init(&w, nullptr, nullptr, static_cast<size_t>(PTRDIFF_MAX) + 1), GO_EINVAL);
-  EXPECT_EQ(go_writer_init(&w, nullptr, buf, 1), 0);
+  auto never = [](go_ctx *, void *, const void *, size_t) -> ptrdiff_t { return 0; };
+  EXPECT_EQ(go_writer_init_fn(&w, never, nullptr, buf, 0), GO_EINVAL);
+  EXPECT_EQ(go_writer_init_fn(&w, never, nullptr, nullptr, static_cast<size_t>(PTRDIFF_MAX) + 1),
+            GO_EINVAL);
+  EXPECT_EQ(go_reader_init(&r, nullptr, buf, 16), GO_EINVAL);
+  EXPECT_EQ(go_writer_init(&w, nullptr, buf, 16), GO_EINVAL);
+  EXPECT_EQ(go_writer_init_fn(&w, never, nullptr, buf, 1), 0);
   go_writer_fini(&w);
   go_writer_fini(&w);
 }
@@ -207,7 +230,7 @@ TEST(Bufio, UninitialisedPanics) {
     static char *p;
     static const char *cp;
     EXPECT_EQ(Catch([] { Ignore(go_reader_read_byte(nullptr, &r)); }).text(),
-              "go_reader: it was not initialised");
+              "go_reader: it was not initialised, or was reset to NULL");
     EXPECT_TRUE(Panics([] { Ignore(go_reader_read(nullptr, &r, buf, 0)); }));
     EXPECT_TRUE(Panics([] { Ignore(go_reader_read(nullptr, &r, buf, 4)); }));
     EXPECT_TRUE(Panics([] { Ignore(go_reader_read_full(nullptr, &r, buf, 4)); }));
@@ -217,13 +240,21 @@ TEST(Bufio, UninitialisedPanics) {
     EXPECT_TRUE(Panics([] { Ignore(go_reader_read_line(nullptr, &r, &p)); }));
     EXPECT_EQ(go_reader_buffered(&r, nullptr), 0u);
     EXPECT_EQ(Catch([] { (void)go_writer_putc(nullptr, &w, 'x'); }).text(),
-              "go_writer: it was not initialised");
+              "go_writer: it was not initialised, or was reset to NULL");
     EXPECT_TRUE(Panics([] { (void)go_writer_write(nullptr, &w, buf, 1); }));
     EXPECT_TRUE(Panics([] { (void)go_writer_printf(nullptr, &w, "x"); }));
     EXPECT_TRUE(Panics([] { Ignore(go_writer_flush(nullptr, &w)); }));
     EXPECT_EQ(go_writer_buffered(&w), 0u);
     EXPECT_EQ(go_writer_available(&w), 0u);
     EXPECT_EQ(go_writer_err(&w), 0);
+    // A reset does not make up for it.
+    static Source s;
+    static Sink sink;
+    go_reader_reset_fn(&r, Source::Read, &s);
+    go_writer_reset_fn(&w, Sink::Take, &sink);
+    EXPECT_TRUE(Panics([] { Ignore(go_reader_read(nullptr, &r, buf, 4)); }));
+    EXPECT_TRUE(Panics([] { Ignore(go_reader_peek(nullptr, &r, 1, &cp)); }));
+    EXPECT_TRUE(Panics([] { (void)go_writer_putc(nullptr, &w, 'x'); }));
   });
 }
 
@@ -431,8 +462,10 @@ TEST(Bufio, Discard) {
     for (size_t n = 0; n <= 27; n++) {
       for (bool peek : {false, true}) {
         Reader r(text, 16, piece);
-        if (peek) EXPECT_EQ(Peeked(r, 1), "a");
-        ptrdiff_t want = n <= 26 ? static_cast<ptrdiff_t>(n) : GO_ETRUNCATED;
+        if (peek) {
+          EXPECT_EQ(Peeked(r, 1), "a");
+        }
+        ptrdiff_t want = n <= 26 ? static_cast<ptrdiff_t>(n) : ptrdiff_t{GO_ETRUNCATED};
         EXPECT_EQ(go_reader_discard(nullptr, r, n), want);
         EXPECT_EQ(AllByRead(5)(r), n <= 26 ? text.substr(n) : "");
       }
@@ -531,6 +564,30 @@ TEST(Bufio, Truncated) {
   EXPECT_EQ(Buffered(r), "two");
   EXPECT_EQ(LineOf(r), "two");
   EXPECT_EQ(Until(r, ';'), "GO_EEOF");
+}
+
+// A source's own GO_ETRUNCATED, as a TLS library may have it, is an error: what has come before is no last line. Its GO_EEOF is
+// the end.
+TEST(Bufio, SourcesThatSpeakOfTheEndThemselves) {
+  Reader r("text", 16);
+  ptrdiff_t n;
+  r.src.err = GO_ETRUNCATED;
+  LineOf(r, &n);
+  EXPECT_EQ(n, GO_ETRUNCATED);
+  EXPECT_EQ(Buffered(r), "text");
+  char buf[16];
+  EXPECT_EQ(ReadSome(r, 16), "text");
+  EXPECT_EQ(go_reader_read(nullptr, r, buf, 16), GO_ETRUNCATED);
+  LineOf(r, &n);
+  EXPECT_EQ(n, GO_ETRUNCATED);
+  r.src.err = GO_EEOF;
+  EXPECT_EQ(go_reader_read(nullptr, r, buf, 1), 0);
+  EXPECT_EQ(go_reader_read(nullptr, r, buf, 16), 0);
+  EXPECT_EQ(go_reader_read_full(nullptr, r, buf, 16), GO_EEOF);
+  EXPECT_EQ(Peeked(r, 3), "");
+  r.src.data += "more";
+  EXPECT_EQ(LineOf(r), "more");
+  EXPECT_EQ(go_reader_read_byte(nullptr, r), GO_EEOF);
 }
 
 // The buffer grows as far as it may, of the caller's or not, and loses nothing.
@@ -635,25 +692,6 @@ TEST(Bufio, RandomReading) {
 }
 
 // ---- writing
-
-// Takes bytes in pieces, then fails.
-struct Sink {
-  std::string data;
-  std::vector<size_t> calls;  // how many bytes it was offered
-  std::function<size_t(size_t)> piece = [](size_t n) { return n; };
-  size_t room = SIZE_MAX;
-  int err = -ENOSPC;
-
-  static ptrdiff_t Take(go_ctx *, void *arg, const void *buf, size_t n) {
-    auto *s = static_cast<Sink *>(arg);
-    EXPECT_GT(n, 0u);
-    s->calls.push_back(n);
-    size_t take = std::min(s->piece(n), s->room - s->data.size());
-    if (take == 0 && s->room == s->data.size()) return s->err;
-    s->data.append(static_cast<const char *>(buf), take);
-    return static_cast<ptrdiff_t>(take);
-  }
-};
 
 struct Writer {
   Sink sink;
@@ -884,7 +922,9 @@ TEST_F(BufioConn, Echo) {
       ptrdiff_t n;
       while ((n = go_reader_read_line(nullptr, &r, &line)) >= 0) {
         (void)go_writer_printf(nullptr, &w, "%zd %s\n", n, line);
-        if (go_reader_buffered(&r, nullptr) == 0) EXPECT_EQ(go_writer_flush(nullptr, &w), 0);
+        if (go_reader_buffered(&r, nullptr) == 0) {
+          EXPECT_EQ(go_writer_flush(nullptr, &w), 0);
+        }
       }
       EXPECT_EQ(n, GO_EEOF);
       EXPECT_EQ(go_writer_flush(nullptr, &w), 0);
@@ -936,6 +976,31 @@ TEST_F(BufioConn, LargeBlocks) {
     EXPECT_EQ(go_reader_read_byte(nullptr, &r), GO_EEOF);
     go_wg_wait(&wg);
     go_reader_fini(&r);
+  });
+}
+
+// In one go: to a packet socket it is one packet.
+TEST_F(BufioConn, BufferAndBlockAreSentInOneGo) {
+  RunGo([] {
+    go_conn *c = nullptr;
+    go_addr at{};
+    ASSERT_EQ(go_packet_listen(nullptr, "udp", "127.0.0.1:0", &c), 0);
+    Conn server(c);
+    ASSERT_EQ(go_conn_local(server, &at), 0);
+    Conn client = golib_test::Dial("udp", go_addr_str(&at));
+    go_writer w;
+    EXPECT_EQ(go_writer_init(&w, client, nullptr, 16), 0);
+    std::string big(1000, 'b');
+    EXPECT_EQ(go_writer_puts(nullptr, &w, "0123"), 4);
+    EXPECT_EQ(go_writer_write(nullptr, &w, big.data(), big.size()), 1000);
+    EXPECT_EQ(go_writer_buffered(&w), 0u);
+    EXPECT_EQ(go_writer_puts(nullptr, &w, "4567"), 4);
+    EXPECT_EQ(go_writer_flush(nullptr, &w), 0);
+    char buf[2000];
+    EXPECT_EQ(go_read(nullptr, server, buf, sizeof buf), 1004);
+    EXPECT_EQ(std::string(buf, 1004), "0123" + big);
+    EXPECT_EQ(go_read(nullptr, server, buf, sizeof buf), 4);
+    go_writer_fini(&w);
   });
 }
 
@@ -1019,6 +1084,12 @@ TEST_F(BufioConn, Reset) {
       EXPECT_EQ(go_writer_flush(nullptr, &w), 0);
       EXPECT_EQ(LineOf(&r), "number " + std::to_string(i));
     }
+    go_reader_reset(&r, nullptr);
+    go_writer_reset(&w, nullptr);
+    go_writer_reset_fn(&w, nullptr, &w);
+    EXPECT_EQ(go_reader_buffered(&r, nullptr), 0u);
+    EXPECT_TRUE(Panics([&r] { Ignore(go_reader_read_byte(nullptr, &r)); }));
+    EXPECT_TRUE(Panics([&w] { Ignore(go_writer_flush(nullptr, &w)); }));
     go_reader_fini(&r);
     go_writer_fini(&w);
   });

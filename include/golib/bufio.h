@@ -18,7 +18,8 @@
  *
  * All functions that take a ctx suspend while the connection, or the function, does; what is in the buffer, or fits into it,
  * needs no wait and is served also when ctx is done. Besides the errors that they name they return those of go_read
- * and go_writev, or what the function returned. Using one that was not initialised panics. From any thread.
+ * and go_writev, or what the function returned. Using one that was not initialised, or was reset to NULL, panics. From any
+ * thread.
  * Go: package bufio.
  */
 #ifndef GOLIB_BUFIO_H_
@@ -34,7 +35,7 @@ GO_EXTERN_C_BEGIN_
 /* ---- reading ---- */
 
 /* Where bytes come from, when not from a connection: like go_read it puts up to n bytes (n > 0) into buf, waits while there
- * are none, and returns how many; 0: the end; or a negative code, which is handed on. More than n panics. */
+ * are none, and returns how many; 0 (or GO_EEOF): the end; or another negative code, which is handed on. More than n panics. */
 typedef ptrdiff_t (*go_read_fn)(go_ctx *ctx, void *arg, void *buf, size_t n);
 
 /* States: not initialised (all-zero), ready. There is no state of failure: an error is returned once, nothing that was
@@ -51,13 +52,14 @@ typedef struct go_reader {
 } go_reader;
 
 /* Makes a reader of c with a buffer of `size` bytes at buf, which must live as long; or of one that is allocated, for buf
- * NULL: size 0 is then 4,096, and less than 16 counts as 16. 0; GO_EINVAL: less than 16 bytes at buf, or more than PTRDIFF_MAX;
- * GO_ENOMEM. Never suspends. Go: bufio.NewReaderSize. */
+ * NULL: size 0 is then 4,096, and less than 16 counts as 16. 0; GO_EINVAL: c is NULL, less than 16 bytes at buf, or more than
+ * PTRDIFF_MAX; GO_ENOMEM. Never suspends. Go: bufio.NewReaderSize. */
 GO_API GO_NODISCARD int go_reader_init(go_reader *r, go_conn *c, void *buf, size_t size);
 /* The same for fn(ctx, arg, ...). fn NULL: GO_EINVAL. */
 GO_API GO_NODISCARD int go_reader_init_fn(go_reader *r, go_read_fn fn, void *arg, void *buf,
                                           size_t size);
-/* Goes on with another source, and the same buffer, whose contents are forgotten. Never suspend. Go: Reader.Reset. */
+/* Goes on with another source (NULL: none, for now), and the same buffer, whose contents are forgotten. Never suspend.
+ * Go: Reader.Reset. */
 GO_API void go_reader_reset(go_reader *r, go_conn *c);
 GO_API void go_reader_reset_fn(go_reader *r, go_read_fn fn, void *arg);
 /* Frees the buffer if it was allocated. Makes it all-zero, on which it has no effect. Never suspends. */
@@ -132,7 +134,8 @@ typedef struct go_writer {
 GO_API GO_NODISCARD int go_writer_init(go_writer *w, go_conn *c, void *buf, size_t size);
 GO_API GO_NODISCARD int go_writer_init_fn(go_writer *w, go_write_fn fn, void *arg, void *buf,
                                           size_t size);
-/* Goes on with another destination, without the error, and the same buffer, whose contents are forgotten. Never suspend.
+/* Goes on with another destination (NULL: none, for now), without the error, and the same buffer, whose contents are
+ * forgotten. Never suspend.
  * Go: Writer.Reset. */
 GO_API void go_writer_reset(go_writer *w, go_conn *c);
 GO_API void go_writer_reset_fn(go_writer *w, go_write_fn fn, void *arg);
@@ -155,9 +158,9 @@ GO_API ptrdiff_t go_writer_write(go_ctx *ctx, go_writer *w, const void *buf, siz
 GO_API ptrdiff_t go_writer_puts(go_ctx *ctx, go_writer *w, const char *s);
 /* Writes a byte: 0 or a code. Go: Writer.WriteByte. */
 static inline int go_writer_putc(go_ctx *ctx, go_writer *w, char c);
-/* Writes what printf would, of any length. Returns how many bytes, or a code: GO_ENOMEM: text for which there is
- * no room in the buffer is made in memory that is allocated; GO_EINVAL: it cannot be formatted, or has over 2^31-1 bytes (both: no state of
- * failure, nothing was written). Go: fmt.Fprintf. */
+/* Writes what printf would, of any length. Returns how many bytes, or a code: GO_ENOMEM: text for which there is no room in the
+ * buffer is made in memory that is allocated; GO_EINVAL: it cannot be formatted, or has over 2^31-1 bytes (both: no
+ * state of failure, nothing was written). Go: fmt.Fprintf. */
 GO_API GO_PRINTF(3, 4) ptrdiff_t go_writer_printf(go_ctx *ctx, go_writer *w, const char *fmt, ...);
 GO_API GO_PRINTF(3, 0) ptrdiff_t
     go_writer_vprintf(go_ctx *ctx, go_writer *w, const char *fmt, va_list args);
