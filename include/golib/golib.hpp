@@ -41,6 +41,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -1992,6 +1993,207 @@ template <class F>
 auto offload(F &&f) -> std::invoke_result_t<F &> {
   return offload(context(), std::forward<F>(f));
 }
+
+/* ---- buffered reading and writing ---- */
+
+/* go_reader, with a buffer that is allocated. Text that it returns is in its buffer, until the next call. All but those
+ * that say otherwise throw go::error: what the C functions return, besides the end of the stream (closed, timed_out, canceled,
+ * too_long, truncated, no_memory, the system's); the forms with an std::error_code & do not, and say eof. Suspend.
+ * Go: bufio.Reader. */
+class reader {
+ public:
+  /* c must live as long. size 0: 4,096 bytes. */
+  explicit reader(go_conn *c, std::size_t size = 0) {
+    detail::check(go_reader_init(&r_, c, nullptr, size), "go::reader");
+  }
+  reader(go_read_fn fn, void *arg, std::size_t size = 0) {
+    detail::check(go_reader_init_fn(&r_, fn, arg, nullptr, size), "go::reader");
+  }
+  reader(const reader &) = delete;
+  reader &operator=(const reader &) = delete;
+  ~reader() { go_reader_fini(&r_); }
+  void reset(go_conn *c) noexcept { go_reader_reset(&r_, c); }
+  void reset(go_read_fn fn, void *arg) noexcept { go_reader_reset_fn(&r_, fn, arg); }
+  /* How large the buffer may grow, where a line or a peek needs it. */
+  void set_max(std::size_t max) noexcept { go_reader_set_max(&r_, max); }
+  std::string_view buffered() const noexcept {
+    const char *p = nullptr;
+    const std::size_t n = go_reader_buffered(&r_, &p);
+    return {p, n};
+  }
+
+  /* The next line, without its end; nothing: there is no more. Go: Reader.ReadLine. */
+  std::optional<std::string_view> read_line(const context &ctx = {}) {
+    std::error_code ec;
+    return unless_end(read_line(ctx, ec), ec, "go::reader::read_line");
+  }
+  std::optional<std::string_view> read_line(const context &ctx, std::error_code &ec) {
+    char *p = nullptr;
+    const std::ptrdiff_t n = go_reader_read_line(ctx.get(), &r_, &p);
+    return text(p, n, ec);
+  }
+  /* What comes up to and including delim; nothing: the stream has ended. Go: Reader.ReadSlice. */
+  std::optional<std::string_view> read_until(char delim) { return read_until(context(), delim); }
+  std::optional<std::string_view> read_until(const context &ctx, char delim) {
+    std::error_code ec;
+    return unless_end(read_until(ctx, delim, ec), ec, "go::reader::read_until");
+  }
+  std::optional<std::string_view> read_until(const context &ctx, char delim, std::error_code &ec) {
+    char *p = nullptr;
+    const std::ptrdiff_t n = go_reader_read_until(ctx.get(), &r_, delim, &p);
+    return text(p, n, ec);
+  }
+  /* The next n bytes, which stay; fewer at the end of the stream. Go: Reader.Peek. */
+  std::string_view peek(std::size_t n) { return peek(context(), n); }
+  std::string_view peek(const context &ctx, std::size_t n) {
+    std::error_code ec;
+    const std::string_view v = peek(ctx, n, ec);
+    if (ec) detail::fail(ec.value(), "go::reader::peek");
+    return v;
+  }
+  std::string_view peek(const context &ctx, std::size_t n, std::error_code &ec) {
+    const char *p = nullptr;
+    const std::ptrdiff_t got = go_reader_peek(ctx.get(), &r_, n, &p);
+    return text(p, got, ec).value_or(std::string_view());
+  }
+  /* What there is, at most n bytes; 0: the end. Go: Reader.Read. */
+  std::size_t read(void *buf, std::size_t n) { return read(context(), buf, n); }
+  std::size_t read(const context &ctx, void *buf, std::size_t n) {
+    std::error_code ec;
+    const std::size_t got = read(ctx, buf, n, ec);
+    if (ec) detail::fail(ec.value(), "go::reader::read");
+    return got;
+  }
+  std::size_t read(const context &ctx, void *buf, std::size_t n, std::error_code &ec) {
+    return count(go_reader_read(ctx.get(), &r_, buf, n), ec);
+  }
+  /* All n bytes; false: the stream has ended before the first. Go: io.ReadFull. */
+  bool read_full(void *buf, std::size_t n) { return read_full(context(), buf, n); }
+  bool read_full(const context &ctx, void *buf, std::size_t n) {
+    return unless_end(go_reader_read_full(ctx.get(), &r_, buf, n), "go::reader::read_full");
+  }
+  bool read_full(const context &ctx, void *buf, std::size_t n, std::error_code &ec) {
+    return set(go_reader_read_full(ctx.get(), &r_, buf, n), ec);
+  }
+  /* Skips n bytes; false: the stream has ended before the first. Go: Reader.Discard. */
+  bool discard(std::size_t n) { return discard(context(), n); }
+  bool discard(const context &ctx, std::size_t n) {
+    return unless_end(go_reader_discard(ctx.get(), &r_, n), "go::reader::discard");
+  }
+  bool discard(const context &ctx, std::size_t n, std::error_code &ec) {
+    return set(go_reader_discard(ctx.get(), &r_, n), ec);
+  }
+  /* The next byte; nothing: the end. Go: Reader.ReadByte. */
+  std::optional<unsigned char> read_byte(const context &ctx = {}) {
+    const int c = go_reader_read_byte(ctx.get(), &r_);
+    if (!unless_end(c, "go::reader::read_byte")) return std::nullopt;
+    return static_cast<unsigned char>(c);
+  }
+  std::optional<unsigned char> read_byte(const context &ctx, std::error_code &ec) {
+    const int c = go_reader_read_byte(ctx.get(), &r_);
+    if (!detail::set(ec, c)) return std::nullopt;
+    return static_cast<unsigned char>(c);
+  }
+  /* Takes the last byte back; false: there is none. Never suspends. Go: Reader.UnreadByte. */
+  bool unread_byte() noexcept { return go_reader_unread_byte(&r_) == 0; }
+
+  go_reader *native_handle() noexcept { return &r_; }
+
+ private:
+  static bool set(std::ptrdiff_t n, std::error_code &ec) noexcept {
+    return detail::set(ec, n < 0 ? static_cast<int>(n) : 0);
+  }
+  static std::size_t count(std::ptrdiff_t n, std::error_code &ec) noexcept {
+    return set(n, ec) ? static_cast<std::size_t>(n) : 0;
+  }
+  static std::optional<std::string_view> text(const char *p, std::ptrdiff_t n,
+                                              std::error_code &ec) noexcept {
+    if (!set(n, ec)) return std::nullopt;
+    return std::string_view(p, static_cast<std::size_t>(n));
+  }
+  static bool unless_end(std::ptrdiff_t n, const char *what) {
+    if (n < 0 && n != GO_EEOF) detail::fail(static_cast<int>(n), what);
+    return n >= 0;
+  }
+  static std::optional<std::string_view> unless_end(std::optional<std::string_view> v,
+                                                    const std::error_code &ec, const char *what) {
+    if (ec && ec != errc::eof) detail::fail(ec.value(), what);
+    return v;
+  }
+
+  go_reader r_{};
+};
+
+/* go_writer, with a buffer that is allocated. What was not flushed is lost when it goes: flush may fail, and destructors have
+ * nobody to tell. All throw go::error, that of the first failure ever since, besides the forms with an std::error_code &.
+ * Suspend. Go: bufio.Writer. */
+class writer {
+ public:
+  /* c must live as long. size 0: 4,096 bytes. */
+  explicit writer(go_conn *c, std::size_t size = 0) {
+    detail::check(go_writer_init(&w_, c, nullptr, size), "go::writer");
+  }
+  writer(go_write_fn fn, void *arg, std::size_t size = 0) {
+    detail::check(go_writer_init_fn(&w_, fn, arg, nullptr, size), "go::writer");
+  }
+  writer(const writer &) = delete;
+  writer &operator=(const writer &) = delete;
+  ~writer() { go_writer_fini(&w_); }
+  void reset(go_conn *c) noexcept { go_writer_reset(&w_, c); }
+  void reset(go_write_fn fn, void *arg) noexcept { go_writer_reset_fn(&w_, fn, arg); }
+  std::size_t buffered() const noexcept { return go_writer_buffered(&w_); }
+  std::size_t available() const noexcept { return go_writer_available(&w_); }
+  /* Of the first failure; nothing: there was none. */
+  std::error_code err() const noexcept {
+    std::error_code ec;
+    detail::set(ec, go_writer_err(&w_));
+    return ec;
+  }
+
+  void write(std::string_view text) { write(context(), text); }
+  void write(const context &ctx, std::string_view text) {
+    std::error_code ec;
+    if (!write(ctx, text, ec)) detail::fail(ec.value(), "go::writer::write");
+  }
+  bool write(const context &ctx, std::string_view text, std::error_code &ec) {
+    return set(go_writer_write(ctx.get(), &w_, text.data(), text.size()), ec);
+  }
+  void putc(char c) { putc(context(), c); }
+  void putc(const context &ctx, char c) {
+    detail::check(go_writer_putc(ctx.get(), &w_, c), "go::writer::putc");
+  }
+  /* With a context: printf(ctx.get(), ...). Also no_memory, and invalid for what cannot be formatted; neither stays. Go: fmt.Fprintf. */
+  __attribute__((format(printf, 2, 3))) void printf(const char *fmt, ...) {
+    std::va_list args;
+    va_start(args, fmt);
+    const std::ptrdiff_t n = go_writer_vprintf(nullptr, &w_, fmt, args);
+    va_end(args);
+    if (n < 0) detail::fail(static_cast<int>(n), "go::writer::printf");
+  }
+  __attribute__((format(printf, 3, 4))) void printf(go_ctx *ctx, const char *fmt, ...) {
+    std::va_list args;
+    va_start(args, fmt);
+    const std::ptrdiff_t n = go_writer_vprintf(ctx, &w_, fmt, args);
+    va_end(args);
+    if (n < 0) detail::fail(static_cast<int>(n), "go::writer::printf");
+  }
+  /* Sends what is buffered. */
+  void flush(const context &ctx = {}) {
+    detail::check(go_writer_flush(ctx.get(), &w_), "go::writer::flush");
+  }
+  bool flush(const context &ctx, std::error_code &ec) {
+    return detail::set(ec, go_writer_flush(ctx.get(), &w_));
+  }
+
+  go_writer *native_handle() noexcept { return &w_; }
+
+ private:
+  static bool set(std::ptrdiff_t n, std::error_code &ec) noexcept {
+    return detail::set(ec, n < 0 ? static_cast<int>(n) : 0);
+  }
+
+  go_writer w_{};
+};
 
 /* ---- from outside ---- */
 
