@@ -31,6 +31,8 @@ GOLIB_COPTS = ["-std=c11"] + GOLIB_C_WARNINGS + GOLIB_OPT_COPTS + [
     "//conditions:default": [],
 }) + select({
     "//platforms:amd64": ["-fcf-protection"],
+    # Landing pads, and signed return addresses: hints, which older processors skip.
+    "//platforms:linux_on_arm64": ["-mbranch-protection=standard"],
     "//conditions:default": [],
 })
 

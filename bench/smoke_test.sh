@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs every benchmark with little work, on one P and on two, and checks status and line. Keeps them
-# alive; says nothing about speed.
+# alive; says nothing about speed. $GOLIB_RUN: an emulator, see tools/emu.
 set -eu
 
 bench=$1
@@ -22,7 +22,7 @@ rest='n=[0-9]+ ns_per_op=[0-9]+[.][0-9]+( extra=[a-z_]+:-?[0-9.]+(,[a-z_]+:-?[0-
 try() {
   ran=$((ran + 1))
   pattern="name=$1 procs=$2 $rest"
-  if ! out=$("$bench" "$1" "$2" "$(size "$1")"); then
+  if ! out=$(${GOLIB_RUN:-} "$bench" "$1" "$2" "$(size "$1")"); then
     echo "FAIL $1 procs=$2: status"
   elif ! printf '%s\n' "$out" | grep -Eqx "$pattern" || [ "$(printf '%s\n' "$out" | wc -l)" != 1 ]; then
     echo "FAIL $1 procs=$2: $out"
@@ -32,12 +32,12 @@ try() {
   failed=$((failed + 1))
 }
 
-for name in $("$bench" --list | cut -d' ' -f1); do
+for name in $(${GOLIB_RUN:-} "$bench" --list | cut -d' ' -f1); do
   try "$name" 1
   try "$name" 2
 done
 ran=$((ran + 1))
-if "$bench" no-such-benchmark 2>/dev/null || "$bench" spawn 1 x 2>/dev/null; then
+if ${GOLIB_RUN:-} "$bench" no-such-benchmark 2>/dev/null || ${GOLIB_RUN:-} "$bench" spawn 1 x 2>/dev/null; then
   echo "FAIL: a wrong argument is accepted"
   failed=$((failed + 1))
 fi

@@ -88,7 +88,7 @@ static go_g_ *take(go_pd_ *pd, int dir, int result) {
     g->claimed_by = w;
   }
   w->result = result;
-  go_st_rlx(&pd->wait[dir], NULL);
+  go_st_rel(&pd->wait[dir], NULL); /* pairs with is_waited: the batch was counted before */
   return g;
 }
 

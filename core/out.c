@@ -88,7 +88,7 @@ GO_NO_TSAN_ static void peek(const go_g_ *g, go_seen_ *seen) {
   seen->name[n] = '\0';
 }
 
-/* A number is never used again, and is the first thing that a new life writes. */
+/* A number is never used again, and a new life writes it before its site. */
 GO_NO_TSAN_ static bool same_life(const go_g_ *g, const go_seen_ *seen) {
   const volatile go_g_ *v = g;
   go_fence_sc(); /* what peek has read was read before */

@@ -321,7 +321,8 @@ static inline bool nothing_local(go_p_ *p) {
 }
 
 /* Queues up first and picks then: so it is in some queue whenever another M looks, and the locked instruction
- * of the pick orders it before the look for idle Ps. It may pick itself. */
+ * of the pick orders it before the look for idle Ps. (On amd64; on arm64 no sc load passes the store of the tail,
+ * which is a release. By C11 alone, neither would do.) It may pick itself. */
 static go_m_ *yield_local(go_m_ *m, go_p_ *p, go_g_ *g) {
   if (go_ring_peek_(&p->q, 0) == NULL) {
     p->turn |= 7; /* alone in the ring: those that have not run yet come first */

@@ -269,7 +269,7 @@ static int bind_early(go_m_ *m, go_g_ *g, uint32_t cls, const void *args, size_t
 
 static inline void fill(go_g_ *g, const char *site, void (*fn)(void *), const void *args,
                         size_t size) {
-  g->site = site;
+  __atomic_store_n(&g->site, site, __ATOMIC_RELEASE); /* after id: see same_life in core/out.c */
   g->fn = fn;
   g->flags = 0;
   g->arg = (void *)(uintptr_t)args;

@@ -7,6 +7,8 @@
 #include "core/sched.h"
 
 #define CHUNK_MAX ((size_t)1 << 38)
+#define PAGES_MIN \
+  4 /* of a slot, of which one is the guard: where pages are large (arm64: up to 64 KiB) */
 
 /* Growing array of stack tops. */
 typedef struct tops {
@@ -47,7 +49,7 @@ uint32_t go_stack_class_(size_t size) {
     return 0;
   }
   uint32_t cls = GO_STACK_CLASS_MIN_;
-  while (class_size(cls) < size) {
+  while (class_size(cls) < size || class_size(cls) < PAGES_MIN * go_os_page_()) {
     cls++;
   }
   return cls;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # expect.sh PROGRAM FILE [sorted] [STATUS]: the program exits with the status (0 unless said otherwise) and
-# prints what the file says, with `sorted` in any order.
+# prints what the file says, with `sorted` in any order. $GOLIB_RUN: an emulator, see tools/emu.
 set -u
 program=$1 want=$2 order=as_is status=0
 shift 2
@@ -11,7 +11,8 @@ for arg; do
   esac
 done
 got=$TEST_TMPDIR/got
-"$program" >"$got"
+# shellcheck disable=SC2086
+${GOLIB_RUN:-} "$program" >"$got"
 code=$?
 [ "$code" -eq "$status" ] || { echo "$program: exit status $code"; exit 1; }
 if [ "$order" = sorted ]; then

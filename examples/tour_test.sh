@@ -30,11 +30,17 @@ cd "$original" || exit 1
 for f in *; do tr '\000-\010\016-\037\177-\377' x <"$f" >"$mapped/$f"; done
 failed=0
 
+# run FILE...: tour, by the emulator if there is one (tools/emu).
+run() {
+  # shellcheck disable=SC2086
+  ${GOLIB_RUN:-} "$tour" "$@"
+}
+
 # same FILE...: what wc says, and tour, with several numbers of processors.
 same() {
   (cd "$mapped" && wc "$@") >"$TEST_TMPDIR/want"
   for procs in 1 2 8; do
-    if ! GOMAXPROCS=$procs "$tour" "$@" >"$TEST_TMPDIR/got" || ! diff "$TEST_TMPDIR/want" "$TEST_TMPDIR/got"; then
+    if ! (export GOMAXPROCS=$procs && run "$@") >"$TEST_TMPDIR/got" || ! diff "$TEST_TMPDIR/want" "$TEST_TMPDIR/got"; then
       echo "FAILED with GOMAXPROCS=$procs: tour $*"
       failed=1
     fi
@@ -47,7 +53,7 @@ same big empty big
 
 # A missing file and a folder are reported; the others are counted.
 mkdir folder
-GOMAXPROCS=2 "$tour" unfinished missing folder blank >"$TEST_TMPDIR/got" 2>"$TEST_TMPDIR/err"
+(export GOMAXPROCS=2 && run unfinished missing folder blank) >"$TEST_TMPDIR/got" 2>"$TEST_TMPDIR/err"
 status=$?
 (cd "$mapped" && wc unfinished blank) | diff - "$TEST_TMPDIR/got" || failed=1
 sort "$TEST_TMPDIR/err" >"$TEST_TMPDIR/err.sorted"
@@ -60,7 +66,7 @@ END
 # Without arguments: the Markdown files of the workspace.
 mkdir -p workspace/docs/design workspace/bazel-links
 echo "a b" | tee workspace/a.md workspace/docs/b.md workspace/docs/design/c.md workspace/bazel-links/d.md >/dev/null
-BUILD_WORKSPACE_DIRECTORY=$PWD/workspace "$tour" >"$TEST_TMPDIR/got" || failed=1
+(export BUILD_WORKSPACE_DIRECTORY=$PWD/workspace && run) >"$TEST_TMPDIR/got" || failed=1
 diff - "$TEST_TMPDIR/got" <<END || failed=1
  1  2  4 a.md
  1  2  4 docs/b.md

@@ -159,6 +159,91 @@ TEST_F(Arch, CalleeSavedRegistersSurvive) {
     for (int k = 0; k < 6; k++) EXPECT_EQ(out[k], in[k]) << k;
   }
 }
+#elif defined(__aarch64__)
+// The same: x19 to x28, d8 to d15, x29.
+void Clobber(void *) {
+  for (;;) {
+    asm volatile(
+        "mov x19, #-1; mov x20, #-1; mov x21, #-1; mov x22, #-1; mov x23, #-1\n\t"
+        "mov x24, #-1; mov x25, #-1; mov x26, #-1; mov x27, #-1; mov x28, #-1\n\t"
+        "fmov d8, #-1.0; fmov d9, #-1.0; fmov d10, #-1.0; fmov d11, #-1.0\n\t"
+        "fmov d12, #-1.0; fmov d13, #-1.0; fmov d14, #-1.0; fmov d15, #-1.0" ::
+            : "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "d8", "d9",
+              "d10", "d11", "d12", "d13", "d14", "d15");
+    go_arch_switch_(&the_pair->other, &the_pair->main, nullptr);
+  }
+}
+
+extern "C" void SwitchWithRegisters(go_arch_ctx_ *from, go_arch_ctx_ *to, const uint64_t *in,
+                                    uint64_t *out) asm("SwitchWithRegisters");
+asm(R"(
+    .text
+    .p2align 2
+SwitchWithRegisters:
+    stp x29, x30, [sp, #-176]!
+    mov x29, sp
+    stp x19, x20, [sp, #16]
+    stp x21, x22, [sp, #32]
+    stp x23, x24, [sp, #48]
+    stp x25, x26, [sp, #64]
+    stp x27, x28, [sp, #80]
+    stp d8, d9, [sp, #96]
+    stp d10, d11, [sp, #112]
+    stp d12, d13, [sp, #128]
+    stp d14, d15, [sp, #144]
+    str x3, [sp, #160]
+    ldp x19, x20, [x2]
+    ldp x21, x22, [x2, #16]
+    ldp x23, x24, [x2, #32]
+    ldp x25, x26, [x2, #48]
+    ldp x27, x28, [x2, #64]
+    ldp d8, d9, [x2, #80]
+    ldp d10, d11, [x2, #96]
+    ldp d12, d13, [x2, #112]
+    ldp d14, d15, [x2, #128]
+)"
+#if defined(__APPLE__)
+    "bl _go_arch_switch_\n"
+#else
+    "bl go_arch_switch_\n"
+#endif
+    R"(
+    ldr x3, [sp, #160]
+    stp x19, x20, [x3]
+    stp x21, x22, [x3, #16]
+    stp x23, x24, [x3, #32]
+    stp x25, x26, [x3, #48]
+    stp x27, x28, [x3, #64]
+    stp d8, d9, [x3, #80]
+    stp d10, d11, [x3, #96]
+    stp d12, d13, [x3, #112]
+    stp d14, d15, [x3, #128]
+    mov x4, sp
+    sub x4, x29, x4
+    str x4, [x3, #144]
+    ldp x19, x20, [sp, #16]
+    ldp x21, x22, [sp, #32]
+    ldp x23, x24, [sp, #48]
+    ldp x25, x26, [sp, #64]
+    ldp x27, x28, [sp, #80]
+    ldp d8, d9, [sp, #96]
+    ldp d10, d11, [sp, #112]
+    ldp d12, d13, [sp, #128]
+    ldp d14, d15, [sp, #144]
+    ldp x29, x30, [sp], #176
+    ret
+)");
+
+TEST_F(Arch, CalleeSavedRegistersSurvive) {
+  Make(Clobber);
+  uint64_t in[19], out[19] = {};
+  for (uint64_t k = 0; k < 18; k++) in[k] = 0x0101010101010101 * (k + 1);
+  in[18] = 0;  // how far x29 was from where it was
+  for (int i = 0; i < 3; i++) {
+    SwitchWithRegisters(&pair_.main, &pair_.other, in, out);
+    for (int k = 0; k < 19; k++) EXPECT_EQ(out[k], in[k]) << k;
+  }
+}
 #endif
 
 // ---- floating-point control
@@ -190,6 +275,24 @@ TEST_F(Arch, FlushToZeroBelongsToTheContext) {
   EXPECT_EQ(_mm_getcsr() & 0xffc0u, 0x1f80u);
   EXPECT_EQ(Int(Go(nullptr)) & 0xffc0, 0x9fc0);
   EXPECT_EQ(_mm_getcsr() & 0xffc0u, 0x1f80u);
+}
+#elif defined(__aarch64__)
+uint64_t Fpcr() {
+  uint64_t x;
+  asm volatile("mrs %0, fpcr" : "=r"(x));
+  return x;
+}
+
+// FZ and DN.
+TEST_F(Arch, FlushToZeroBelongsToTheContext) {
+  Make([](void *) {
+    asm volatile("msr fpcr, %0" ::"r"(Fpcr() | 3 << 24));
+    for (;;) go_arch_switch_(&the_pair->other, &the_pair->main, Int(static_cast<intptr_t>(Fpcr())));
+  });
+  EXPECT_EQ(Int(Go(nullptr)), 3 << 24);
+  EXPECT_EQ(Fpcr(), 0u);
+  EXPECT_EQ(Int(Go(nullptr)), 3 << 24);
+  EXPECT_EQ(Fpcr(), 0u);
 }
 #endif
 

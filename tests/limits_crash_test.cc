@@ -72,6 +72,7 @@ int UntilFull(Crowd *c, int most, int *ret_code) {
 // Address space runs out: go_spawn says GO_ENOMEM, nobody is hurt, and goroutines can be started
 // again.
 TEST(Limits, AddressSpaceForStacks) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -93,6 +94,7 @@ TEST(Limits, AddressSpaceForStacks) {
 
 // Of several sizes, and with arguments that need a stack at once.
 TEST(Limits, AddressSpaceForOtherStacks) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -127,6 +129,7 @@ TEST(Limits, AddressSpaceForOtherStacks) {
 }
 
 TEST(Limits, ChannelsThatDoNotFit) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -145,6 +148,7 @@ TEST(Limits, ChannelsThatDoNotFit) {
 
 // Small heap: many small channels until NULL, then all back.
 TEST(Limits, ManyChannels) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -165,6 +169,7 @@ TEST(Limits, ManyChannels) {
 
 // The scheduler cannot be started at all: go_run, go_init and go_main say so.
 TEST(Limits, NoRoomToStart) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   for (size_t more :
        {static_cast<size_t>(0), static_cast<size_t>(1) << 20, static_cast<size_t>(64) << 20}) {

@@ -15,6 +15,7 @@ using golib_test::RunChild;
 namespace {
 
 TEST(LocalCrash, NoMemory) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     go_local first{}, last{}, k{};

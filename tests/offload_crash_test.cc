@@ -54,6 +54,7 @@ void NoMoreThreads() {
 }
 
 TEST(OffloadCrash, NoThread) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (golib_test::kSanitized) GTEST_SKIP() << "sanitizers need address space of their own";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -74,6 +75,7 @@ TEST(OffloadCrash, NoThread) {
 
 // What there is does the work.
 TEST(OffloadCrash, FewerThreads) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (golib_test::kSanitized) GTEST_SKIP() << "sanitizers need address space of their own";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -122,6 +124,7 @@ TEST(OffloadCrash, NoDeadlockMeanwhile) {
 
 // Idle threads of the pool wake nobody.
 TEST(OffloadCrash, DeadlockAfterwards) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   for (int i = 0; i < 5; i++) {
     ChildResult r = RunChild([] {
       return RunMain([](int, char **) {
@@ -147,6 +150,7 @@ TEST(OffloadCrash, DeadlockAfterwards) {
 }
 
 TEST(OffloadCrash, DeadlockThere) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       return go_offload(

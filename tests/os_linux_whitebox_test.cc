@@ -162,6 +162,7 @@ TEST(Thread, BigThreadLocalsDoNotEatTheStack) {
 }
 
 TEST(Thread, FailsWithACodeWhenThereMayBeNoMore) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers cannot do with little address space";
   int status = InChild([] {
     // Address space runs out: not even root has more.

@@ -41,6 +41,7 @@ TEST(ResolveCrash, InAForkedChild) {
 }
 
 TEST(ResolveCrash, NoThread) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (golib_test::kSanitized) GTEST_SKIP() << "sanitizers need address space of their own";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -60,6 +61,7 @@ TEST(ResolveCrash, NoThread) {
 
 // A look-up may wake somebody yet; an idle thread of the pool does not.
 TEST(ResolveCrash, Deadlock) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       for (int i = 0; i < 5; i++) CHILD_CHECK(Resolve("localhost") == 0);

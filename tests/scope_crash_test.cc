@@ -272,6 +272,7 @@ TEST(ScopeReport, MainPanicsInAScope) {
 
 // What a deadlock report says of those who wait here.
 TEST(ScopeReport, Deadlocks) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       GO_SCOPE (s, nullptr) {
@@ -337,7 +338,7 @@ size_t VirtualSize() {
   FILE *f = fopen("/proc/self/statm", "r");
   CHILD_CHECK(f != nullptr && fscanf(f, "%zu", &pages) == 1);
   fclose(f);
-  return pages * 4096;
+  return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 // Nothing more is mapped, and what malloc still has is taken, in ever smaller pieces, until Free().
 class NoMemory {
@@ -366,6 +367,7 @@ class NoMemory {
 
 // No memory for a context: what comes back is done, so that nobody waits with it for ever.
 TEST(ScopeStart, ContextWithoutMemory) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need the address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -400,6 +402,7 @@ TEST(ScopeStart, ContextWithoutMemory) {
 
 // No memory for the first slots; nor for a context to wait with for room.
 TEST(ScopeStart, TaskWithoutMemory) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need the address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {

@@ -57,11 +57,13 @@ TEST(StackClass, RoundsUp) {
   EXPECT_EQ(go_stack_class_(Size(GO_STACK_CLASS_MIN_) - 1), 0u);
   EXPECT_EQ(go_stack_class_(Size(GO_STACK_CLASS_MAX_) + 1), 0u);
   EXPECT_EQ(go_stack_class_(SIZE_MAX), 0u);
+  const uint32_t least = go_stack_class_(Size(GO_STACK_CLASS_MIN_));
+  EXPECT_EQ(Size(least), std::max(Size(GO_STACK_CLASS_MIN_), 4 * go_os_page_()));
   for (uint32_t cls = GO_STACK_CLASS_MIN_; cls <= GO_STACK_CLASS_MAX_; cls++) {
-    EXPECT_EQ(go_stack_class_(Size(cls)), cls);
+    EXPECT_EQ(go_stack_class_(Size(cls)), std::max(cls, least));
     if (cls > GO_STACK_CLASS_MIN_) {
-      EXPECT_EQ(go_stack_class_(Size(cls) - 1), cls);
-      EXPECT_EQ(go_stack_class_(Size(cls - 1) + 1), cls);
+      EXPECT_EQ(go_stack_class_(Size(cls) - 1), std::max(cls, least));
+      EXPECT_EQ(go_stack_class_(Size(cls - 1) + 1), std::max(cls, least));
     }
   }
 }
@@ -69,7 +71,8 @@ TEST(StackClass, RoundsUp) {
 // Of every class: the parts of a slot lie where they should. Nothing is touched.
 TEST(StackClass, PartsOfASlot) {
   size_t page = go_os_page_();
-  for (uint32_t cls = GO_STACK_CLASS_MIN_; cls <= GO_STACK_CLASS_MAX_; cls++) {
+  for (uint32_t cls = go_stack_class_(Size(GO_STACK_CLASS_MIN_)); cls <= GO_STACK_CLASS_MAX_;
+       cls++) {
     for (uintptr_t n = 1; n < 300; n++) {
       char *top = reinterpret_cast<char *>((n + 1000) << cls);
       EXPECT_EQ(go_stack_low_(cls, top), top - Size(cls));

@@ -46,6 +46,7 @@ TEST(TimerDeadlock, AnActiveTimerPreventsIt) {
 }
 
 TEST(TimerDeadlock, AStoppedTimerDoesNot) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       static go_timer t;
@@ -60,6 +61,7 @@ TEST(TimerDeadlock, AStoppedTimerDoesNot) {
 }
 
 TEST(TimerDeadlock, AFiredTimerDoesNot) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       static go_timer t;
@@ -74,6 +76,7 @@ TEST(TimerDeadlock, AFiredTimerDoesNot) {
 
 // One that will never fire cannot help.
 TEST(TimerDeadlock, ATimerForEverDoesNot) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       static go_timer t;
@@ -116,6 +119,7 @@ TEST(TimerDeadlock, AStoppedTickerDoesNot) {
 }
 
 TEST(TimerDeadlock, AfterPreventsItWhileItIsReferenced) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       go_chan *dropped = go_after(GO_HOUR);
@@ -198,6 +202,7 @@ size_t VirtualSize() {
 
 // No goroutine can be started: the timer stays active and is tried again, until there is room.
 TEST(TimerMemory, NoRoomForTheGoroutine) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -240,6 +245,7 @@ TEST(TimerMemory, NoRoomForTheGoroutine) {
 
 // No memory for a channel, or for the scheduler: codes and NULL.
 TEST(TimerMemory, NoneAtAll) {
+  SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     struct rlimit l = {VirtualSize(), VirtualSize()};

@@ -43,6 +43,16 @@ struct ChildResult {
   }
 };
 
+// Whether an emulator runs us: tools/emu sets this.
+inline bool Emulated() { return getenv("GOLIB_RUN") != nullptr; }
+// For tests whose child has to find that all are asleep: that check counts the threads of the process.
+#define SKIP_IF_DEADLOCKS_GO_UNSEEN() \
+  if (::golib_test::Emulated())       \
+  GTEST_SKIP() << "the emulator has a thread of its own in the process: no deadlock is seen"
+// For tests whose child leaves itself no address space.
+#define SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED() \
+  if (::golib_test::Emulated()) GTEST_SKIP() << "the emulator ignores RLIMIT_AS"
+
 inline std::ostream &operator<<(std::ostream &os, const ChildResult &r) {
   if (r.signal != 0) {
     os << "signal " << r.signal;
