@@ -8,6 +8,9 @@ using namespace golib_test;
 
 namespace {
 
+// The usual stacks: tools/emu gives emulated programs smaller ones.
+const int kUsual = unsetenv("GOLIB_STACK");
+
 TEST(Spawn, PointerIsPassedAsItIs) {
   RunGo([] {
     static void *seen;

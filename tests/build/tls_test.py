@@ -22,12 +22,14 @@ ERRNO = re.compile(r"(^|/)(os|poll|net)/")
 ERRNO_CALL = re.compile(r"\b(__errno_location|__error|_errno|___errno)\b")
 SEGMENT = re.compile(r"%(?:fs|gs):(?!0x28\b)|\btpidr(?:ro)?_el0\b")
 RELOCATION = re.compile(r"\bR_(?:X86_64|AARCH64)_\S*(?:TPOFF|TLS|DTPMOD)\S*|\b__tls_get_addr\b")
+# The target's tools, where it is not this machine: see tools/emu.
+TOOLS = os.environ.get("GOLIB_CROSS", "")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 
 
 def violations(obj):
     """Yields (function, why) for one object."""
-    out = subprocess.run(["objdump", "-drw", "--no-show-raw-insn", obj], check=True, text=True,
+    out = subprocess.run([TOOLS + "objdump", "-drw", "--no-show-raw-insn", obj], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
     function, seen = "?", set()
     for line in out.splitlines():
@@ -49,7 +51,7 @@ def violations(obj):
 
 
 def functions(obj):
-    out = subprocess.run(["nm", "--defined-only", obj], check=True, text=True,
+    out = subprocess.run([TOOLS + "nm", "--defined-only", obj], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
     return {f[-1] for f in (line.split() for line in out.splitlines()) if len(f) == 3 and f[1] in "tT"}
 
