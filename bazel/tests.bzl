@@ -35,13 +35,19 @@ _CXX_TEST_OPT = select({
     "//conditions:default": ["-O1", "-g"],
 })
 
+# musl comes with no C++ library of its own on Debian, and glibc's does not go with it.
+_HAS_CXX = select({
+    "//platforms:on_musl": ["@platforms//:incompatible"],
+    "//conditions:default": [],
+})
+
 def _is_c(srcs):
     for s in srcs:
         if s.endswith(".cc"):
             return False
     return True
 
-def golib_test(name, srcs, size = "small", deps = [], copts = [], golib = "//:golib", **kwargs):
+def golib_test(name, srcs, size = "small", deps = [], copts = [], golib = "//:golib", target_compatible_with = [], **kwargs):
     """One test program: with GoogleTest's main for .cc files, a C program with its own for .c.
 
     Bazel gives every test a process of its own, so a test file may change the runtime's settings.
@@ -53,6 +59,7 @@ def golib_test(name, srcs, size = "small", deps = [], copts = [], golib = "//:go
         srcs = srcs,
         copts = (_C_PROGRAM if c else GOLIB_WARNINGS + _CXX_TEST_OPT) + copts,
         linkstatic = True,
+        target_compatible_with = target_compatible_with + ([] if c else _HAS_CXX),
         deps = [golib] + ([] if c else _GTEST) + deps,
         **kwargs
     )
@@ -120,7 +127,7 @@ def golib_tests(files, deps = {}, settings = {}):
                 args["tags"] = args.get("tags", []) + ["crash"]
             rule(name = name, srcs = [f], deps = more, **args)
 
-def golib_binary(name, srcs, copts = [], deps = [], **kwargs):
+def golib_binary(name, srcs, copts = [], deps = [], target_compatible_with = [], **kwargs):
     """A program that uses golib as its users do: an example, a benchmark."""
     c = _is_c(srcs)
     cc_binary(
@@ -128,6 +135,7 @@ def golib_binary(name, srcs, copts = [], deps = [], **kwargs):
         srcs = srcs,
         copts = (_C_PROGRAM if c else GOLIB_WARNINGS + GOLIB_OPT_COPTS) + copts,
         linkstatic = True,
+        target_compatible_with = target_compatible_with + ([] if c else _HAS_CXX),
         deps = ["//:golib"] + deps,
         **kwargs
     )

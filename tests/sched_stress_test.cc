@@ -339,7 +339,7 @@ TEST(HogStress, OthersGetOn) {
     for (int i = 0; i < procs; i++) {
       SPAWN_WG(&wg, [&] {
         while (go_now() < end) {
-          for (volatile int burn = 0; burn < 20000000; burn = burn + 1) {}
+          for (go_nsec until = go_now() + 20 * GO_MS; go_now() < until;) {}
           hogged++;
           go_yield();
         }

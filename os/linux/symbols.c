@@ -183,7 +183,7 @@ static bool put_symbol(out *o, const go_os_mapping_ *m, uintptr_t pc) {
   int fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return false;
   elf_ehdr eh;
-  elf_addr addr;
+  elf_addr addr = 0;
   elf_shdr symbols;
   elf_sym sym;
   uint64_t strings = 0;

@@ -2,11 +2,17 @@
 #include "linux.h"
 
 #include <limits.h>
-#include <linux/futex.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+/* The kernel's own header is not there with every C library (musl). */
+#ifndef FUTEX_WAKE_PRIVATE
+#define FUTEX_WAKE_PRIVATE (1 | 128)
+#define FUTEX_WAIT_BITSET_PRIVATE (9 | 128)
+#define FUTEX_BITSET_MATCH_ANY 0xffffffff
+#endif
 
 const char go_os_name_[] = "linux";
 
