@@ -22,8 +22,8 @@ long PeakKb() {
 #endif
 }
 
-constexpr int kMany = 1000000;
-constexpr long kBoundKb = 64 << 10;  // a million contexts take more than twice that
+const int kMany = Many(1000000);
+const long kBoundKb = kMany / 16;  // 64 bytes each: contexts take more than twice that
 
 class ContextMemory : public testing::Test {
  protected:

@@ -35,7 +35,7 @@ TEST(Million, ParkedAndReleased) {
   // A parked goroutine costs a page of stack, a page of page table (its stack lies alone in its
   // region), and some hundred bytes. Take a quarter of what there is at most.
   int64_t n = MemoryAvailable() / 2 / 9000;
-  n = n > 1000000 ? 1000000 : n;
+  n = n > Many(1000000) ? Many(1000000) : n;
   n = Goroutines(static_cast<int>(n));
   RunGo([n] {
     Chan<Unit> gate(0);

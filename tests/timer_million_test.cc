@@ -22,8 +22,9 @@ size_t Resident() {
   return kib << 10;
 }
 
-constexpr int kN = kSanitized ? 50000 : 1000000;
-constexpr int kParts = 8, kEach = kN / kParts;
+const int kN = Many(kSanitized ? 50000 : 1000000);
+constexpr int kParts = 8;
+const int kEach = kN / kParts;
 
 struct Counted {
   go_timer t;
@@ -109,7 +110,8 @@ TEST(Million, StartResetStopFire) {
     // What they take besides their own storage: entries, some of them twice while a heap grows, on
     // as many Ps as there were.
     if (!kSanitized) {
-      EXPECT_LT(most - before, size_t{kN} * (16 * 2 * 4 + 16)) << "bytes for a million";
+      EXPECT_LT(most - before, static_cast<size_t>(kN) * (16 * 2 * 4 + 16))
+          << "bytes for a million";
     }
     EXPECT_LT(go_now() - start, 60 * GO_SEC);
   });
@@ -132,7 +134,7 @@ TEST(Million, DueAtOnce) {
     std::unique_ptr<go_timer[]> all(new go_timer[kN]());
     Chan<Unit> done(1);
     all_fired = &done;
-    constexpr int kDue = kTsan ? 4000 : kN;  // goroutines are dear there
+    const int kDue = kTsan ? 4000 : kN;  // goroutines are dear there
     left = kDue;
     go_nsec due = go_now() + (kSanitized ? 100 : 1000) * GO_MS;
     for (size_t i = 0; i < kDue; i++) {

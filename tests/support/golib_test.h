@@ -73,6 +73,12 @@ inline constexpr int Goroutines(int n) {
 inline constexpr size_t kDefaultStack = static_cast<size_t>(kTsan || kAsan ? 1 : 64) << 20;
 // How often a test repeats what it repeats: sanitizers cost a factor of about ten.
 inline constexpr int Rounds(int n) { return kSanitized ? (n < 10 ? 1 : n / 10) : n; }
+// How many of what a test makes a million of: $GOLIB_TEST_SCALE divides it, 10 under an emulator (tools/emu).
+inline int Many(int n) {
+  const char *s = std::getenv("GOLIB_TEST_SCALE");
+  int by = s != nullptr ? std::atoi(s) : 1;
+  return by > 1 ? n / by : n;
+}
 
 // ---- Goroutines from lambdas.
 
