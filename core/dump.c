@@ -309,7 +309,7 @@ static _Noreturn void overflow(go_g_ *g, void *context) {
   go_out_flush_(&o);
   void *pc, *sp, *fp;
   go_os_fault_regs_(context, &pc, &sp, &fp);
-  pcs[0] = pc;
+  pcs[0] = (char *)pc + 1; /* as in of_self: it may be a function's first instruction */
   int n = 1 + go_arch_backtrace_fp_(fp, go_stack_low_(g->stack_class, g->stack_top),
                                     go_stack_high_(g->stack_class, g->stack_top), pcs + 1, 63);
   go_os_symbols_(2, pcs, n);

@@ -232,6 +232,7 @@ TEST(PanicCrash, InTheHandlersDefers) {
 // go_exit in the handler for main's panic: main has not returned, and the status is still that of a panic or a
 // deadlock report (nobody is left).
 TEST(PanicCrash, ExitInTheHandlerForMain) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     go_set_panic_handler([](const go_panic_info *) { go_exit(); });
     return RunMain([](int, char **) -> int { go_panic("main gives up"); });

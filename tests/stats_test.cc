@@ -15,6 +15,9 @@ using golib_test::Until;
 
 namespace {
 
+// The usual stacks: tools/emu gives emulated programs smaller ones.
+const int kUsual = unsetenv("GOLIB_STACK");
+
 go_stats Read() {
   go_stats s;
   memset(&s, 0xff, sizeof s);

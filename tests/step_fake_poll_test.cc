@@ -31,7 +31,7 @@ class StepPoll : public testing::Test {
 
 // Asked for late: the loop shall step once, so that it learns of the timers that there are.
 TEST_F(StepPoll, TheFirstQuestionForTheDescriptorWakes) {
-  SPAWN([] { (void)go_sleep(nullptr, GO_MS); });
+  SPAWN([] { (void)go_sleep(nullptr, GO_SEC); });
   Drain();
   EXPECT_EQ(Counts().alarm, INT64_MAX);  // nobody waits for it
   EXPECT_FALSE(Readable());

@@ -134,7 +134,7 @@ TEST(Million, DueAtOnce) {
     std::unique_ptr<go_timer[]> all(new go_timer[kN]());
     Chan<Unit> done(1);
     all_fired = &done;
-    const int kDue = kTsan ? 4000 : kN;  // goroutines are dear there
+    const size_t kDue = static_cast<size_t>(kTsan ? 4000 : kN);  // goroutines are dear there
     left = kDue;
     go_nsec due = go_now() + (kSanitized ? 100 : 1000) * GO_MS;
     for (size_t i = 0; i < kDue; i++) {

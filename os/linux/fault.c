@@ -133,10 +133,11 @@ void go_os_fault_regs_(const void *context, void **ret_pc, void **ret_sp, void *
  *   map:  | guard page | stack of alt_size() |
  */
 
-/* The kernel's frame alone takes AT_MINSIGSTKSZ: 3 KiB with AVX-512, 11 KiB with AMX. */
+/* The kernel's frame alone takes AT_MINSIGSTKSZ: 3 KiB with AVX-512, 11 KiB with AMX, up to 17 KiB with SVE. */
 static size_t alt_size(void) {
-  size_t page = go_os_page_();
-  return ((64 << 10) + getauxval(AT_MINSIGSTKSZ) + page - 1) & ~(page - 1);
+  size_t page = go_os_page_(), frame = getauxval(AT_MINSIGSTKSZ);
+  if (frame == 0) frame = 20 << 10; /* it does not tell */
+  return ((64 << 10) + frame + page - 1) & ~(page - 1);
 }
 
 int go_os_fault_stack_(void **ret) {
