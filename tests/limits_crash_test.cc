@@ -20,7 +20,7 @@ using golib_test::RunChild;
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
 
 int RunMain(int (*fn)(int, char **)) { return go_main(fn, 0, nullptr); }
 

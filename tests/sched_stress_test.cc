@@ -12,7 +12,7 @@ using namespace golib_test;
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
 
 // Bursts of goroutines from several places, of several depths: as many end as were started.
 TEST(SpawnStress, Storm) {

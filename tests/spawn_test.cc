@@ -9,7 +9,7 @@ using namespace golib_test;
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
 
 TEST(Spawn, PointerIsPassedAsItIs) {
   RunGo([] {

@@ -13,7 +13,7 @@ using namespace golib_test;
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
 
 // Sanitizers make frames several times as large and the default stack smaller.
 constexpr size_t kUsable = kSanitized ? kDefaultStack / 8 : kDefaultStack;

@@ -16,7 +16,7 @@ using golib_test::Until;
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
 
 go_stats Read() {
   go_stats s;
