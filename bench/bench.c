@@ -1,6 +1,8 @@
 /* bench NAME [procs] [n] [width]: runs one benchmark of golib once and prints one line.
- * bench --list: the names with their default n and width. The Go twin in go/ does the same work. */
+ * bench --list: the names with their default n and width. bench httpd PROCS PORT [HOGS]: a server. The Go twin in go/ does the same work. */
 #include "bench/bench.h"
+
+#include "bench/http.h"
 
 /* In step with the table in go/main.go. */
 static const bench benches[] = {
@@ -28,5 +30,10 @@ static const bench benches[] = {
 static void set_procs(int procs) { go_procs(procs); }
 
 GO_MAIN(argc, argv) {
+  http_options o;
+  if (http_asked(argc, argv, "httpd", &o)) {
+    set_procs(o.procs);
+    return bench_httpd(&o);
+  }
   return bench_main(benches, (int)(sizeof benches / sizeof benches[0]), set_procs, argc, argv);
 }

@@ -21,6 +21,9 @@ bench_fn bench_idle;
 bench_fn bench_sleep, bench_timerchurn;
 /* net.c */
 bench_fn bench_echo;
+/* httpd.c: never returns. */
+struct http_options;
+int bench_httpd(const struct http_options *o);
 
 /* For GO and GO_WG, whose value may not be ignored. */
 static inline void bench_started(int err) { bench_check(err == 0, "could not start a goroutine"); }

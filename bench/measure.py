@@ -158,21 +158,39 @@ def _build_boost():
     return path
 
 
+def build_peer(name, include=None, libraries=()):
+    """A peer in C, which needs that header."""
+    cc = os.environ.get("CC", "gcc")
+    path = _output("bench-" + name)
+    if include:
+        probe = [cc, "-E", "-x", "c", "-"]
+        text = "#include <%s>\n" % include
+        if not shutil.which(cc) or subprocess.run(probe, input=text.encode(), capture_output=True).returncode:
+            raise RuntimeError("there is no %s" % include)
+    sources = [os.path.join(BENCH, "peers", name + ".c"), os.path.join(BENCH, "harness.c")]
+    options = ["-std=gnu11", "-O2", "-I" + ROOT]
+    subprocess.run([cc, *options, *sources, "-o", path, *libraries, "-lpthread"], check=True)
+    return path
+
+
 BUILDERS = {
     "golib": lambda: _build_in_tree("bench"),
     "pthread": lambda: _build_in_tree("pthread"),
     "go": _build_go,
     "boost": _build_boost,
+    "epoll": lambda: build_peer("epoll"),
+    "libuv": lambda: build_peer("libuv", "uv.h", ["-luv"]),
 }
 
 
-# ---- what the two scripts share --------------------------------------------
+# ---- what the scripts share ------------------------------------------------
 
 
-def arguments(description, runs):
-    """A parser with the options that both scripts have."""
+def arguments(description, runs, peers="go"):
+    """A parser with the options that all scripts have."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--peers", default="go", help="of go, pthread, boost (default: go)")
+    known = ", ".join(name for name in BUILDERS if name != "golib")
+    parser.add_argument("--peers", default=peers, help="of %s (default: %s)" % (known, peers))
     parser.add_argument("--runs", type=int, default=runs, help="default: %d" % runs)
     parser.add_argument("--scale", type=float, default=1.0, help="0.1: a tenth of the work")
     parser.add_argument("--timeout", type=int, default=120, help="seconds a run may take")

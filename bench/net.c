@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MESSAGE = 64 };
+enum { MESSAGE = 64, BUFFER = 4096 };
 
 static bool read_all(go_conn *c, char *buf, size_t n) {
   for (size_t got = 0; got < n;) {
@@ -17,7 +17,7 @@ static bool read_all(go_conn *c, char *buf, size_t n) {
 }
 
 GO_FUNC(server, (go_conn *, c)) {
-  char buf[MESSAGE];
+  char buf[BUFFER];
   ptrdiff_t n;
   while ((n = go_read(NULL, c, buf, sizeof buf)) > 0) {
     bench_check(go_write(NULL, c, buf, (size_t)n) == n, "a server could not write");

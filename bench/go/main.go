@@ -3,6 +3,7 @@
 //
 //	bench NAME [procs] [n] [width]
 //	bench --list
+//	bench httpd|nethttpd PROCS PORT [HOGS]
 package main
 
 import (
@@ -64,6 +65,12 @@ func main() {
 			fmt.Println(b.name, b.n, b.width)
 		}
 		return
+	}
+	if len(os.Args) >= 4 && os.Args[1] == "httpd" {
+		httpd(os.Args[2:])
+	}
+	if len(os.Args) >= 4 && os.Args[1] == "nethttpd" {
+		nethttpd(os.Args[2:])
 	}
 	if len(os.Args) < 2 || len(os.Args) > 5 {
 		fail("usage: bench NAME [procs] [n] [width] | bench --list")

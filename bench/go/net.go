@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-const message = 64
+const message, buffer = 64, 4096
 
 func serve(c net.Conn) {
 	defer c.Close()
-	buf := make([]byte, message)
+	buf := make([]byte, buffer)
 	for {
 		n, err := c.Read(buf)
 		if err != nil {

@@ -1,28 +1,21 @@
-/* The least that the same echo costs: a loop of epoll_wait, read and write, without goroutines, buffers or errors. Each
- * of `procs` threads has its share of the connections, both ends of them. */
+/* The least that the same echo, or HTTP server, costs: a loop of epoll_wait, read and write, without goroutines, buffers
+ * or errors. Each of `procs` threads has its share of the connections; of echo's, both ends of them. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "bench/harness.h"
+#include "bench/http.h"
+#include "bench/peers/sockets.h"
 
-enum { MESSAGE = 64, EVENTS = 128 };
+enum { MESSAGE = 64, BUFFER = 4096, EVENTS = 128, THREADS = 64 };
 
 static int procs = 1;
 
-static int64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
+/* ---- echo ---- */
 
 /* One end of a connection. */
 typedef struct end {
@@ -42,7 +35,7 @@ static void send_message(int fd, const char *buf, ssize_t n) {
 
 /* Returns whether a client has done all its rounds. */
 static bool turn(end *e) {
-  char buf[MESSAGE];
+  char buf[BUFFER];
   ssize_t n = recv(e->fd, buf, sizeof buf, 0);
   bench_check(n == MESSAGE, "could not read");
   if (e->rounds < 0) {
@@ -56,13 +49,17 @@ static bool turn(end *e) {
   return false;
 }
 
+static void add(int ep, int fd, void *who) {
+  struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = who};
+  bench_check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) == 0, "could not register");
+}
+
 static void *run_loop(void *arg) {
   loop *l = arg;
   int ep = epoll_create1(0);
   char buf[MESSAGE] = {0};
   for (int64_t i = 0; i < 2 * l->count; i++) {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = &l->ends[i]};
-    bench_check(epoll_ctl(ep, EPOLL_CTL_ADD, l->ends[i].fd, &ev) == 0, "could not register");
+    add(ep, l->ends[i].fd, &l->ends[i]);
   }
   for (int64_t i = 0; i < l->count; i++) {
     send_message(l->ends[2 * i].fd, buf, MESSAGE);
@@ -78,38 +75,24 @@ static void *run_loop(void *arg) {
   return NULL;
 }
 
-static void no_delay(int fd) {
-  int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
-static void connect_all(end *ends, int64_t count, int64_t rounds) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t len = sizeof a;
-  int listener = socket(AF_INET, SOCK_STREAM, 0);
-  bench_check(bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 4096) == 0 &&
-                  getsockname(listener, (struct sockaddr *)&a, &len) == 0,
-              "could not listen");
-  for (int64_t i = 0; i < count; i++) {
-    int c = socket(AF_INET, SOCK_STREAM, 0);
-    bench_check(connect(c, (struct sockaddr *)&a, sizeof a) == 0, "could not connect");
-    int s = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    no_delay(c);
-    no_delay(s);
-    ends[2 * i] = (end){c, rounds};
-    ends[2 * i + 1] = (end){s, -1};
+static end *connect_all(int64_t count, int64_t rounds) {
+  int *fds = calloc((size_t)count * 2, sizeof *fds);
+  end *ends = calloc((size_t)count * 2, sizeof *ends);
+  bench_check(fds != NULL && ends != NULL, "no memory");
+  sockets_connect_all(fds, count);
+  for (int64_t i = 0; i < 2 * count; i++) {
+    ends[i] = (end){fds[i], i % 2 == 0 ? rounds : -1};
   }
-  close(listener);
+  free(fds);
+  return ends;
 }
 
 static void echo(int64_t n, int64_t width, bench_result *r) {
-  end *ends = calloc((size_t)width * 2, sizeof *ends);
-  loop loops[64] = {0};
+  loop loops[THREADS] = {0};
   int64_t rounds = n / width > 0 ? n / width : 1, at = 0;
-  bench_check(ends != NULL && procs <= 64, "no memory");
-  connect_all(ends, width, rounds);
+  end *ends = connect_all(width, rounds);
   double cpu = bench_cpu_ms();
-  int64_t start = now();
+  int64_t start = sockets_now();
   for (int i = 0; i < procs; i++) {
     int64_t count = (width - at) / (procs - i);
     loops[i] = (loop){.ends = ends + 2 * at, .count = count};
@@ -120,13 +103,78 @@ static void echo(int64_t n, int64_t width, bench_result *r) {
   for (int i = 0; i < procs; i++) {
     pthread_join(loops[i].thread, NULL);
   }
-  r->wall = now() - start;
+  r->wall = sockets_now() - start;
   r->ops = rounds * width;
   bench_add(r, "cpu_ns_per_op", (bench_cpu_ms() - cpu) * 1e6 / (double)r->ops);
   for (int64_t i = 0; i < 2 * width; i++) {
     close(ends[i].fd);
   }
   free(ends);
+}
+
+/* ---- httpd ---- */
+
+typedef struct visitor {
+  int fd;
+  http_input in;
+} visitor;
+
+/* Until there is nothing left, as edges want; a read that is not filled was the last. */
+static bool serve(visitor *v) {
+  for (bool more = true; more;) {
+    size_t room = sizeof v->in.buf - v->in.fill;
+    ssize_t n = recv(v->fd, v->in.buf + v->in.fill, room, 0);
+    if (n < 0 && errno == EAGAIN) {
+      return true;
+    }
+    if (n <= 0) {
+      return false;
+    }
+    more = (size_t)n == room;
+    v->in.fill += (size_t)n;
+    for (int k = http_take(&v->in); k > 0; k -= HTTP_ANSWERS) {
+      size_t size = (size_t)(k < HTTP_ANSWERS ? k : HTTP_ANSWERS) * HTTP_ANSWER_SIZE;
+      if (send(v->fd, http_answers, size, MSG_NOSIGNAL) != (ssize_t)size) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+static void *serve_all(void *arg) {
+  int ep = *(int *)arg;
+  for (;;) {
+    struct epoll_event evs[EVENTS];
+    int n = epoll_wait(ep, evs, EVENTS, -1);
+    for (int i = 0; i < n; i++) {
+      visitor *v = evs[i].data.ptr;
+      if (!serve(v)) {
+        close(v->fd);
+        free(v);
+      }
+    }
+  }
+  return NULL;
+}
+
+/* This thread accepts, and deals the connections out. */
+static void httpd(const http_options *o) {
+  static int eps[THREADS];
+  int port = o->port, listener = sockets_listen(&port);
+  bench_check(o->procs >= 1 && o->procs <= THREADS, "so many threads?");
+  for (int i = 0; i < o->procs; i++) {
+    pthread_t thread;
+    eps[i] = epoll_create1(0);
+    bench_check(pthread_create(&thread, NULL, serve_all, &eps[i]) == 0, "could not start a thread");
+  }
+  http_listening(port);
+  for (int i = 0;; i = (i + 1) % o->procs) {
+    visitor *v = calloc(1, sizeof *v);
+    bench_check(v != NULL, "no memory");
+    v->fd = sockets_accept(listener);
+    add(eps[i], v->fd, v);
+  }
 }
 
 static const bench benches[] = {
@@ -137,5 +185,9 @@ static const bench benches[] = {
 static void set_procs(int n) { procs = n; }
 
 int main(int argc, char **argv) {
+  http_options o;
+  if (http_asked(argc, argv, "httpd", &o)) {
+    httpd(&o);
+  }
   return bench_main(benches, (int)(sizeof benches / sizeof benches[0]), set_procs, argc, argv);
 }
