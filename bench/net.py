@@ -78,7 +78,7 @@ class Bench:
         return {"ns": float(line.group(4)), "CPU ns": float(cpu.group(1))}
 
     def load(self, name, client, connections, procs):
-        seconds = max(0.3, 2 * self.options.scale)
+        seconds = max(0.3, self.options.scale)
         with Server(self.servers[name], procs) as s:
             before = cpu_seconds(s.pid)
             if client == "wrk":
@@ -114,7 +114,7 @@ class Bench:
         return {"bytes": per}
 
     def probe(self, name, hogs, procs):
-        n = max(20, int(150 * self.options.scale))
+        n = max(20, int(100 * self.options.scale))
         with Server(self.servers[name], procs, hogs) as s:
             said = self.output(self.paths["client"], "probe", s.port, str(n), "20000")
         return {k + " us": float(v) for k, v in (p.split(":") for p in said.strip().split(","))}

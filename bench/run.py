@@ -55,6 +55,8 @@ ROWS = [
     Row("primes", {1: 0.40, 2: 0.50}),
     Row("forkjoin", {1: 0.35, 2: 0.40}),
     Row("timerchurn", both(0.25)),
+    Row("echo", both(0.75)),
+    Row("echo1k", both(0.75)),
     Row("sleep", both(0.35), "cpu_ms", "sleep: CPU", "ms"),
     Row("sleep", None, "mean_late_us", "sleep: lateness", "µs", limit=1000),
     Row("idle", both(1.00)),

@@ -130,8 +130,10 @@ int go_pd_check_slow_(go_pd_ *pd, int dir) {
   return err;
 }
 
-/* park, where others than those who take w out may end the wait: a context, a time-out. */
-static int park_multi(go_m_ *m, go_ctx *ctx, go_pd_ *pd, int dir, pd_wait *w, int64_t until) {
+/* park, where others than those who take w out may end the wait: a context, a time-out. Not inlined, as it
+ * would make the frames of all who wait larger. */
+static __attribute__((noinline)) int park_multi(go_m_ *m, go_ctx *ctx, go_pd_ *pd, int dir,
+                                                pd_wait *w, int64_t until) {
   go_cancel_wait_ cw;
   go_g_ *g = w->g;
   go_tm_ tm = {.when = until, .fn = go_tm_claim_, .arg = g, .seq = w->seq};
@@ -170,12 +172,8 @@ static int park(go_m_ *m, go_ctx *ctx, go_pd_ *pd, int dir, pd_wait *w, int64_t 
 static const uint8_t reason_of[] = {GO_WAIT_READ_, GO_WAIT_WRITE_, GO_WAIT_ACCEPT_,
                                     GO_WAIT_CONNECT_, GO_WAIT_FD_};
 
-int go_pd_wait_(go_ctx *ctx, go_pd_ *pd, int dir, int why) {
-  return go_pd_wait_until_(ctx, pd, dir, why, 0);
-}
-
-int go_pd_wait_until_(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until) {
-  int err = go_cancel_err_(ctx);
+static inline int wait_until(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until) {
+  int err = go_cancel_never_(ctx) ? 0 : go_cancel_err_(ctx);
   if (err != 0) {
     return err;
   }
@@ -204,6 +202,14 @@ int go_pd_wait_until_(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until) 
     go_tm_wake_(when);
   }
   return park(m, ctx, pd, dir, &w, until);
+}
+
+int go_pd_wait_(go_ctx *ctx, go_pd_ *pd, int dir, int why) {
+  return wait_until(ctx, pd, dir, why, 0);
+}
+
+int go_pd_wait_until_(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until) {
+  return wait_until(ctx, pd, dir, why, until);
 }
 
 static void ready(go_m_ *m, go_g_ *g) {

@@ -101,15 +101,15 @@ static __attribute__((noinline)) int go_fdmu_wait_(go_ctx *ctx, go_fdmu_ *f, int
   return go_cancel_err_(ctx);
 }
 
-/* For reading or writing: 0, GO_ECLOSED, or ctx's error. Suspends while another does the same. */
-static inline int go_fdmu_lock_(go_ctx *ctx, go_fdmu_ *f, int dir, uint8_t reason) {
+static __attribute__((noinline)) int go_fdmu_lock_slow_(go_ctx *ctx, go_fdmu_ *f, int dir,
+                                                        uint8_t reason) {
   uint32_t held = (uint32_t)GO_FDMU_LOCK_ << dir;
   for (bool again = false;; again = true) {
     uint32_t old = go_ld_rlx(&f->word);
-    while (GO_LIKELY_(!(old & (held | GO_FDMU_CLOSED_)))) {
+    while (!(old & (held | GO_FDMU_CLOSED_))) {
       go_fdmu_check_(old);
-      if (GO_LIKELY_(go_cas_acq(&f->word, &old,
-                                (old | held) + GO_FDMU_REF_))) { /* pairs with go_fdmu_unlock_ */
+      if (go_cas_acq(&f->word, &old,
+                     (old | held) + GO_FDMU_REF_)) { /* pairs with go_fdmu_unlock_ */
         return 0;
       }
     }
@@ -123,7 +123,20 @@ static inline int go_fdmu_lock_(go_ctx *ctx, go_fdmu_ *f, int dir, uint8_t reaso
   }
 }
 
-/* Somebody may wait. The lock is given up first, the reference last: whoever is the last touches f no more. */
+/* go_fdmu_lock_ where that is simple, or false. */
+static inline bool go_fdmu_try_(go_fdmu_ *f, int dir) {
+  uint32_t held = (uint32_t)GO_FDMU_LOCK_ << dir, old = go_ld_rlx(&f->word);
+  return !(old & (held | GO_FDMU_CLOSED_)) && old < GO_FDMU_FULL_ &&
+         go_cas_acq(&f->word, &old, (old | held) + GO_FDMU_REF_); /* as above */
+}
+
+/* For reading or writing: 0, GO_ECLOSED, or ctx's error. Suspends while another does the same. */
+static inline int go_fdmu_lock_(go_ctx *ctx, go_fdmu_ *f, int dir, uint8_t reason) {
+  return GO_LIKELY_(go_fdmu_try_(f, dir)) ? 0 : go_fdmu_lock_slow_(ctx, f, dir, reason);
+}
+
+/* Somebody may wait, or it is closed. The lock is given up first, the reference last: whoever is the last touches f no
+ * more. */
 static __attribute__((noinline)) bool go_fdmu_unlock_slow_(go_fdmu_ *f, int dir) {
   uint32_t wait = (uint32_t)GO_FDMU_WAIT_ << dir;
   (void)go_and_ar(&f->word, ~((uint32_t)GO_FDMU_LOCK_ << dir));
@@ -143,12 +156,12 @@ static __attribute__((noinline)) bool go_fdmu_unlock_slow_(go_fdmu_ *f, int dir)
 static inline bool go_fdmu_unlock_(go_fdmu_ *f, int dir) {
   uint32_t held = (uint32_t)GO_FDMU_LOCK_ << dir, wait = (uint32_t)GO_FDMU_WAIT_ << dir;
   uint32_t old = go_ld_rlx(&f->word);
-  do {
-    if (GO_UNLIKELY_(old & wait)) {
-      return go_fdmu_unlock_slow_(f, dir);
+  while (GO_LIKELY_(!(old & (wait | GO_FDMU_CLOSED_)))) { /* so it is not the last */
+    if (GO_LIKELY_(go_cas_ar(&f->word, &old, old - held - GO_FDMU_REF_))) {
+      return false;
     }
-  } while (!go_cas_ar(&f->word, &old, old - held - GO_FDMU_REF_));
-  return go_fdmu_last_(old - held - GO_FDMU_REF_);
+  }
+  return go_fdmu_unlock_slow_(f, dir);
 }
 
 /* Marks it closed, wakes those who wait for their turn, and counts the caller in; false: it was closed before. */

@@ -7,7 +7,7 @@
 
 static const uint8_t reasons[] = {GO_WAIT_READ_, GO_WAIT_WRITE_};
 
-int go_sock_begin_(go_ctx *ctx, go_sock_ *s, int dir) {
+int go_sock_begin_slow_(go_ctx *ctx, go_sock_ *s, int dir) {
   int err = go_cancel_err_(ctx);
   if (err == 0 && go_forked_()) {
     err = GO_EFORKED;
@@ -25,12 +25,9 @@ static __attribute__((noinline)) void destroy(go_sock_ *s) {
   }
 }
 
-void go_sock_end_(go_sock_ *s, int dir) {
-  if (GO_UNLIKELY_(go_fdmu_unlock_(&s->mu, dir))) {
-    destroy(s);
-    go_fdmu_done_(&s->mu);
-  }
-  go_took_turn_();
+void go_sock_last_(go_sock_ *s) {
+  destroy(s);
+  go_fdmu_done_(&s->mu);
 }
 
 bool go_sock_ref_(go_sock_ *s) { return go_fdmu_ref_(&s->mu); }

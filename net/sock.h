@@ -21,9 +21,23 @@ typedef struct go_sock_ {
   go_addr *path; /* a Unix path to be removed at the end, or NULL */
 } go_sock_;
 
+int go_sock_begin_slow_(go_ctx *ctx, go_sock_ *s, int dir);
+/* By the last who leaves a closed socket. */
+void go_sock_last_(go_sock_ *s);
+
 /* For reading or writing (enum go_pd_dir_): 0, the error of a ctx that is done, GO_ECLOSED, GO_EFORKED. */
-int go_sock_begin_(go_ctx *ctx, go_sock_ *s, int dir);
-void go_sock_end_(go_sock_ *s, int dir);
+static inline int go_sock_begin_(go_ctx *ctx, go_sock_ *s, int dir) {
+  if (GO_LIKELY_(ctx == NULL && !go_forked_() && go_fdmu_try_(&s->mu, dir))) {
+    return 0;
+  }
+  return go_sock_begin_slow_(ctx, s, dir);
+}
+static inline void go_sock_end_(go_sock_ *s, int dir) {
+  if (GO_UNLIKELY_(go_fdmu_unlock_(&s->mu, dir))) {
+    go_sock_last_(s);
+  }
+  go_took_turn_();
+}
 /* For all else. */
 bool go_sock_ref_(go_sock_ *s);
 void go_sock_unref_(go_sock_ *s);
