@@ -188,18 +188,19 @@ def print_table(label, found):
         for name, values in found.items():
             r = ratio(found, key, name)
             cells.append("%s %s%s" % (name, number(measure.median(values[key])), r and " (%s)" % r))
-        print("| %s | %s | %s |" % (label, key, " | ".join(cells)), flush=True)
+        print("| %s | %s | %s |" % (label, key, ", ".join(cells)), flush=True)
 
 
 def build(options):
-    """{name: path} of the programs, built."""
-    found = {p.name: p.path for p in measure.programs(options)}
+    """{name: path} of the programs, built; and where this is measured."""
+    programs = measure.programs(options)
+    found = {p.name: p.path for p in programs}
     found["client"] = measure.build_peer("client")
     if shutil.which("wrk"):
         found["wrk"] = "wrk"
     else:
         say("without wrk, which is not installed")
-    return found
+    return found, measure.machine(programs)
 
 
 def parse():
@@ -218,9 +219,11 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < CONNECTIONS + 100:
         sys.exit("%d connections need more open files than %d" % (CONNECTIONS, hard))
-    bench = Bench(options, build(options))
+    paths, machine = build(options)
+    bench = Bench(options, paths)
     failed = 0
-    print("%d runs each, in turn. Behind each peer's median: golib's divided by it." % options.runs)
+    print("%s. Medians of %d runs each, in turn; golib's divided by the peer's.\n" % (machine, options.runs))
+    print("| measurement | value | |\n| :-- | :-- | :-- |")
     for label, measurements in rows(bench, options):
         try:
             print_table(label, collect(measurements, options.runs))
