@@ -51,6 +51,7 @@ TEST(RetakeCrash, MainDoesNotWait) {
 
 // A goroutine that runs without a P may do something yet; and when it does not, that is found out.
 TEST(RetakeCrash, DeadlockWaitsForHogs) {
+  SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
     setenv("GOMAXPROCS", "1", 1);
     return RunMain([](int, char **) {
