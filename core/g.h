@@ -233,9 +233,7 @@ typedef struct go_slice_ {
 struct go_p_ {
   /* Owner's (the M that holds it), unless said otherwise. */
   uint32_t id;
-  go_a32
-      ticks; /* int32_t: goroutines to run until the next look round. sysmon reads it, and tick_at: the two
-                      change with every switch */
+  go_a32 ticks;    /* goroutines to run until the next look round, an int32_t; see core/sysmon.c */
   go_a32 watch;    /* enum go_watch_: what wakers and spawners have to do besides; set by anybody */
   bool solo;       /* see core/runq.h */
   uint8_t turn;    /* counts picks, to give the fresh and the old their turns */
@@ -268,20 +266,16 @@ struct go_p_ {
 /* ---- M ---- */
 
 /* Memory of Ms is never unmapped while the scheduler is up: sysmon may look at one that has just ended. What it uses
- * comes before `cur`, and survives when an M is used again. */
+ * comes before `cur`, or last, and survives when an M is used again. */
 struct go_m_ {
   go_holding_ hold; /* whether its P may be taken away: see core/hold.h */
-  go_p_ *
-      p; /* the P it holds, or NULL; sysmon's by now, unless within go_hold_. Own, by go_m_set_p_ */
-  go_m_ *
-      mon_link; /* in the list of those that it took Ps from, which the watchdog looks at; sysmon's, as is */
-  go_slice_ mon;   /* what it saw of them */
-  go_g_ *cur;      /* the G it runs, NULL on g0 */
-  go_g_ *prev;     /* the G whose stack it has just left, */
-  go_g_ *dead;     /* or which has ended there: to be finished on the other side of the switch */
-  go_g_ *locked_g; /* the G it is wired to; own */
-  go_arch_ctx_ g0; /* its own stack while it runs goroutines */
-  uint32_t nwoken; /* goroutines that it has readied without a P; own */
+  go_p_ *p;         /* the P it holds, or NULL. Within go_hold_; else a hint. Own */
+  go_g_ *cur;       /* the G it runs, NULL on g0 */
+  go_g_ *prev;      /* the G whose stack it has just left, */
+  go_g_ *dead;      /* or which has ended there: to be finished on the other side of the switch */
+  go_g_ *locked_g;  /* the G it is wired to; own */
+  go_arch_ctx_ g0;  /* its own stack while it runs goroutines */
+  uint32_t nwoken;  /* goroutines that it has readied without a P; own */
   go_os_cxx_state_ *cxx; /* the thread's, or NULL: see has_exceptions in core/sched.c */
   go_g_ *handoff;        /* runnable G that the fast half could not run; for g0 */
   go_g_ *requeue;        /* G that yielded to g0: to be made runnable when its stack is left */
@@ -307,7 +301,9 @@ struct go_m_ {
   const void *g0_bottom;
   size_t g0_size;
 #endif
-  go_g_ thread_g; /* plain threads: cur points here */
+  go_g_ thread_g;  /* plain threads: cur points here */
+  go_m_ *mon_link; /* sysmon's list of Ms that do not know yet that their P was taken, */
+  go_slice_ mon;   /* and since when their goroutines run */
 };
 
 /* ---- the scheduler ---- */
@@ -343,7 +339,7 @@ typedef struct go_sched_ {
                     that would sleep takes the P, and until then look rounds steal from it */
   go_a32 nwired; /* of nm: those wired to a goroutine */
   go_a32
-      ndying; /* of nm: those that end: their wired goroutine has, or they were idle for long; they make room */
+      ndying; /* of nm: those that end, and make room: their wired goroutine has, or they were idle for long */
   uint32_t max_m;
   go_a32 stopping; /* go_shutdown: Ms end instead of sleeping */
 
@@ -383,13 +379,13 @@ typedef struct go_sched_ {
   go_os_thread_ sysmon;
   go_a32 sysmon_up; /* 1: it exists */
   go_a32 sysmon_quit;
-  go_a32 sysmon_sleeps; /* 1: until a P is taken out of idle_p. Stored under lock */
+  go_a32 sysmon_sleeps; /* 1: until go_sysmon_wake_. Stored under lock */
   go_note_ sysmon_note;
   go_a64 nstarted; /* threads started for Ms so far, and */
   go_a64 nretired; /* those that have ended because they were idle. Under lock; read by anybody */
   int64_t
-      retake_after; /* how long a goroutine may be in user code while others wait, in ns; 0: for ever */
-  int64_t watch_after; /* the watchdog's threshold in ns; 0: off */
+      retake_after; /* in ns: how long a goroutine may be in user code while others wait; 0: for ever */
+  int64_t watch_after; /* in ns: the watchdog's threshold; 0: off */
   bool main_thread;    /* go_config.main_thread */
   go_a32
       embedded; /* go_config.embedded: see core/step.c. This and host are also read by threads that wait

@@ -216,16 +216,17 @@ static go_m_ *new_m(void) {
   return m;
 }
 
-_Static_assert(offsetof(go_m_, cur) > offsetof(go_m_, p) &&
-                   offsetof(go_m_, cur) > offsetof(go_m_, hold),
-               "what sysmon may still look at comes first");
+_Static_assert(offsetof(go_m_, p) < offsetof(go_m_, cur) &&
+                   offsetof(go_m_, hold) < offsetof(go_m_, cur) &&
+                   offsetof(go_m_, mon) > offsetof(go_m_, mon_link),
+               "what sysmon may still look at is not cleared");
 
 static go_m_ *new_worker_m(void) {
   go_m_ *m = take_spare(&GO_S->spare_worker);
   if (m == NULL) {
     m = new_m();
   } else {
-    memset(&m->cur, 0, sizeof *m - offsetof(go_m_, cur));
+    memset(&m->cur, 0, offsetof(go_m_, mon_link) - offsetof(go_m_, cur));
     m->rng = go_os_random_() | 1;
   }
   if (m != NULL) {
