@@ -66,7 +66,8 @@ static void go_out(go_m_ *m, void *pc, void *fp) {
   go_g_ *g = m->cur;
   if (m->foreign++ == 0 && !go_is_thread_(g)) {
     (void)go_hold_(m);
-    g->ctx.sp = fp;
+    __atomic_store_n(&g->ctx.sp, fp,
+                     __ATOMIC_RELAXED); /* pairs with prefetch, which may be too late */
     g->link = pc;
     g->since = m->p != NULL ? (int64_t)go_ld_rlx(&m->p->tick_at) : go_os_now_();
     g->flags |= GO_G_THREAD_;

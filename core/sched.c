@@ -172,7 +172,8 @@ static __attribute__((noinline)) go_g_ *pick_fresh(go_p_ *p) {
 static inline void prefetch(go_p_ *p) {
   go_g_ *soon = go_ring_peek_(&p->q, 1);
   if (soon != NULL) {
-    __builtin_prefetch(soon->ctx.sp);
+    __builtin_prefetch(
+        __atomic_load_n(&soon->ctx.sp, __ATOMIC_RELAXED)); /* it may be stolen by now */
     go_g_ *later = go_ring_peek_(&p->q, 5);
     if (later != NULL) {
       __builtin_prefetch(later);
