@@ -1,6 +1,6 @@
 /* core/os.h: what core asks of an operating system.
  *
- * Defined by exactly one of os/linux, os/darwin, os/windows. Called from core and sync on
+ * Defined by exactly one of os/linux, os/darwin, os/windows, the first two with os/posix. Called from core and sync on
  * thread stacks and on goroutine stacks of any size unless said otherwise; never with a core lock
  * held unless said "any lock". Nothing here suspends a goroutine; errors are negative codes (-errno,
  * mapped on Windows). No function changes errno for its caller in a way that matters: none reports

@@ -1,30 +1,15 @@
-/* os/linux/thread.c: threads. */
-#include "linux.h"
-
+/* os/linux/thread.c: what of threads is Linux's. */
 #include <link.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "linux.h"
+
 enum { STACK_BYTES = 256 << 10, LARGE_STACK_BYTES = 8 << 20 };
 
-/* ---- start, join, detach ---- */
-
-typedef struct start {
-  void (*fn)(void *);
-  void *arg;
-} start;
-
-static void *run(void *p) {
-  start s = *(start *)p;
-  free(p);
-  s.fn(s.arg);
-  return NULL;
-}
+/* ---- their stacks ---- */
 
 #if !defined(GO_ASAN_) && !defined(GO_TSAN_) && !defined(GO_MSAN_)
 static int add_tls_size(struct dl_phdr_info *info, size_t size, void *total) {
@@ -49,7 +34,7 @@ static void reckon_stack_size(void) {
   stack_size = (STACK_BYTES + tls + (min > 0 ? (size_t)min : 0) + page - 1) & ~(page - 1);
 }
 
-static int set_stack_size(pthread_attr_t *attr, bool large) {
+int go_posix_stack_size_(pthread_attr_t *attr, bool large) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, reckon_stack_size);
   return pthread_attr_setstacksize(attr,
@@ -57,46 +42,12 @@ static int set_stack_size(pthread_attr_t *attr, bool large) {
 }
 #else
 /* Instrumented code and the sanitizers' own needs are several times larger: keep the default. */
-static int set_stack_size(pthread_attr_t *attr, bool large) {
+int go_posix_stack_size_(pthread_attr_t *attr, bool large) {
   return large ? pthread_attr_setstacksize(attr, LARGE_STACK_BYTES) : 0;
 }
 #endif
 
-static int start_thread(go_os_thread_ *ret, void (*fn)(void *), void *arg, bool large) {
-  GO_KEEP_ERRNO_BEGIN();
-  int err = ENOMEM;
-  start *s = malloc(sizeof *s);
-  if (s != NULL) {
-    *s = (start){fn, arg};
-    pthread_t t;
-    pthread_attr_t attr;
-    err = pthread_attr_init(&attr);
-    if (err == 0) {
-      err = set_stack_size(&attr, large);
-      if (err == 0) err = pthread_create(&t, &attr, run, s);
-      pthread_attr_destroy(&attr);
-    }
-    if (err == 0) {
-      ret->handle = (uintptr_t)t;
-    } else {
-      free(s);
-    }
-  }
-  GO_KEEP_ERRNO_END();
-  return -err;
-}
-
-int go_os_thread_start_(go_os_thread_ *ret, void (*fn)(void *), void *arg) {
-  return start_thread(ret, fn, arg, false);
-}
-
-int go_os_thread_start_large_(go_os_thread_ *ret, void (*fn)(void *), void *arg) {
-  return start_thread(ret, fn, arg, true);
-}
-
-void go_os_thread_join_(go_os_thread_ *t) { pthread_join((pthread_t)t->handle, NULL); }
-
-void go_os_thread_detach_(go_os_thread_ *t) { pthread_detach((pthread_t)t->handle); }
+/* ---- of the calling thread ---- */
 
 void go_os_thread_name_(const char *name) {
   char text[16]; /* the kernel's limit */
@@ -111,57 +62,6 @@ void go_os_thread_exact_(void) {
   GO_KEEP_ERRNO_BEGIN();
   prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul);
   GO_KEEP_ERRNO_END();
-}
-
-void go_os_yield_(void) { sched_yield(); }
-
-/* ---- the end of a thread ---- */
-
-typedef struct at_exit {
-  void (*fn)(void *);
-  void *arg;
-  bool waited;
-} at_exit;
-
-static pthread_key_t exit_key;
-static int exit_key_err;
-
-static void at_exit_run(void *p) {
-  at_exit *e = p;
-  /* Destructors of other keys may still use golib on this thread: let them go first, by asking for
-   * another round (there are PTHREAD_DESTRUCTOR_ITERATIONS, at least 4). */
-  if (!e->waited) {
-    e->waited = true;
-    if (pthread_setspecific(exit_key, e) == 0) return;
-  }
-  at_exit copy = *e;
-  free(e);
-  copy.fn(copy.arg);
-}
-
-static void make_exit_key(void) { exit_key_err = pthread_key_create(&exit_key, at_exit_run); }
-
-int go_os_at_thread_exit_(void (*fn)(void *), void *arg) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  GO_KEEP_ERRNO_BEGIN();
-  pthread_once(&once, make_exit_key);
-  int err = exit_key_err;
-  if (err == 0) {
-    at_exit *e = malloc(sizeof *e);
-    if (e != NULL) {
-      *e = (at_exit){fn, arg, false};
-      err = pthread_setspecific(exit_key, e);
-      if (err != 0) free(e);
-    } else {
-      err = ENOMEM;
-    }
-  }
-  GO_KEEP_ERRNO_END();
-  return err == 0 ? 0 : -ENOMEM;
-}
-
-int go_os_at_fork_(void (*child)(void)) {
-  return pthread_atfork(NULL, NULL, child) == 0 ? 0 : -ENOMEM;
 }
 
 /* ---- how many ---- */

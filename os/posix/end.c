@@ -1,5 +1,5 @@
-/* os/linux/end.c: last words. */
-#include "linux.h"
+/* os/posix/end.c: last words. */
+#include "posix.h"
 
 #include <poll.h>
 #include <stdlib.h>

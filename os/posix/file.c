@@ -1,5 +1,5 @@
-/* os/linux/file.c: files. */
-#include "linux.h"
+/* os/posix/file.c: files. */
+#include "posix.h"
 
 #include <fcntl.h>
 #include <golib/file.h>
@@ -16,6 +16,11 @@ static int open_flags(int flags) {
   if (flags & GO_FILE_TRUNCATE) f |= O_TRUNC;
   return f;
 }
+
+/* macOS refuses more than INT_MAX bytes at a time; Linux cuts them short itself. */
+#define CHUNK ((size_t)1 << 30)
+
+static size_t at_most(size_t n) { return n < CHUNK ? n : CHUNK; }
 
 /* A descriptor is an int; other numbers are none. */
 static int fd_of(intptr_t file) { return file < 0 || file > INT_MAX ? -1 : (int)file; }
@@ -39,7 +44,7 @@ ptrdiff_t go_os_file_read_(intptr_t file, void *buf, size_t n, int64_t at) {
   GO_KEEP_ERRNO_BEGIN();
   ptrdiff_t r;
   do {
-    r = at < 0 ? read(fd_of(file), buf, n) : pread(fd_of(file), buf, n, at);
+    r = at < 0 ? read(fd_of(file), buf, at_most(n)) : pread(fd_of(file), buf, at_most(n), at);
   } while (r < 0 && errno == EINTR);
   if (r < 0) r = -errno;
   GO_KEEP_ERRNO_END();
@@ -50,7 +55,7 @@ ptrdiff_t go_os_file_write_(intptr_t file, const void *buf, size_t n, int64_t at
   GO_KEEP_ERRNO_BEGIN();
   ptrdiff_t r;
   do {
-    r = at < 0 ? write(fd_of(file), buf, n) : pwrite(fd_of(file), buf, n, at);
+    r = at < 0 ? write(fd_of(file), buf, at_most(n)) : pwrite(fd_of(file), buf, at_most(n), at);
   } while (r < 0 && errno == EINTR);
   if (r < 0) r = -errno;
   GO_KEEP_ERRNO_END();
@@ -73,11 +78,20 @@ int64_t go_os_file_size_(intptr_t file) {
   return r;
 }
 
+/* macOS: fsync leaves the data in the disk's cache. Not every file system can do better. */
+static int sync_once(int fd) {
+#if defined(F_FULLFSYNC)
+  if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
+  if (errno == EINTR || errno == EBADF) return -1;
+#endif
+  return fsync(fd);
+}
+
 int go_os_file_sync_(intptr_t file) {
   GO_KEEP_ERRNO_BEGIN();
   int r;
   do {
-    r = fsync(fd_of(file));
+    r = sync_once(fd_of(file));
   } while (r != 0 && errno == EINTR);
   if (r != 0) r = -errno;
   GO_KEEP_ERRNO_END();

@@ -1,17 +1,10 @@
-/* os/linux/fault.c: signals for bad memory accesses, and the stacks that their handler runs on. */
-#include "linux.h"
+/* os/posix/fault.c: signals for bad memory accesses, and the stacks that their handler runs on. */
+#include "posix.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include "core/atomic.h"
-
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51 /* Linux 5.14 */
-#endif
 
 /* ---- the handler ---- */
 
@@ -28,6 +21,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* The function, as an integer because object and function pointers are not convertible; 0: none. */
 static go_a64 handler_fn;
 
+/* Whether an access has caused it, not kill or its like. Those have codes from SI_USER on: downwards from 0 on
+ * Linux, upwards from 0x10001 on BSDs and macOS. */
+static bool is_access(const siginfo_t *info) {
+  return info->si_code > 0 && (SI_USER <= 0 || info->si_code < SI_USER);
+}
+
 /* Lets the signal have its default effect, which ends the process with the right address in its
  * core. */
 static void default_action(int sig, const siginfo_t *info) {
@@ -35,7 +34,7 @@ static void default_action(int sig, const siginfo_t *info) {
   sigaction(sig, &dfl, NULL);
   /* The access is made again when we return. But if somebody sent the signal there was none: send
    * it again, to arrive when we return. */
-  if (info->si_code <= 0) raise(sig);
+  if (!is_access(info)) raise(sig);
 }
 
 /* As if the earlier handler had been called by the kernel. Our own return undoes changes of the
@@ -43,7 +42,7 @@ static void default_action(int sig, const siginfo_t *info) {
 static void chain(int sig, siginfo_t *info, void *context, const struct sigaction *old) {
   if (!(old->sa_flags & SA_SIGINFO)) {
     /* An ignored signal is not ignored when it comes from an access. */
-    if (old->sa_handler == SIG_IGN && info->si_code <= 0) return;
+    if (old->sa_handler == SIG_IGN && !is_access(info)) return;
     if (old->sa_handler == SIG_IGN || old->sa_handler == SIG_DFL) {
       default_action(sig, info);
       return;
@@ -69,8 +68,7 @@ static void on_signal(int sig, siginfo_t *info, void *context) {
   GO_KEEP_ERRNO_BEGIN();
   bool (*fn)(void *, void *) =
       (bool (*)(void *, void *))(uintptr_t)go_ld_acq(&handler_fn); /* go_os_on_fault_ */
-  /* Codes above 0 are the kernel's: an access. The others are kill and its like. */
-  if (fn == NULL || info->si_code <= 0 || !fn(info->si_addr, context))
+  if (fn == NULL || !is_access(info) || !fn(info->si_addr, context))
     chain(sig, info, context, &before[sig == SIGSEGV ? 0 : 1]);
   GO_KEEP_ERRNO_END();
 }
@@ -113,31 +111,14 @@ void go_os_off_fault_(void) {
   GO_KEEP_ERRNO_END();
 }
 
-void go_os_fault_regs_(const void *context, void **ret_pc, void **ret_sp, void **ret_fp) {
-  const mcontext_t *m = &((const ucontext_t *)context)->uc_mcontext;
-#if defined(__x86_64__)
-  *ret_pc = (void *)m->gregs[REG_RIP];
-  *ret_sp = (void *)m->gregs[REG_RSP];
-  *ret_fp = (void *)m->gregs[REG_RBP];
-#elif defined(__aarch64__)
-  *ret_pc = (void *)m->pc;
-  *ret_sp = (void *)m->sp;
-  *ret_fp = (void *)m->regs[29];
-#else
-#error "which registers?"
-#endif
-}
-
 /* ---- alternate stacks ----
  *
  *   map:  | guard page | stack of alt_size() |
  */
 
-/* The kernel's frame alone takes AT_MINSIGSTKSZ: 3 KiB with AVX-512, 11 KiB with AMX, up to 17 KiB with SVE. */
 static size_t alt_size(void) {
-  size_t page = go_os_page_(), frame = getauxval(AT_MINSIGSTKSZ);
-  if (frame == 0) frame = 20 << 10; /* it does not tell */
-  return ((64 << 10) + frame + page - 1) & ~(page - 1);
+  size_t page = go_os_page_();
+  return ((64 << 10) + go_posix_signal_frame_() + page - 1) & ~(page - 1);
 }
 
 int go_os_fault_stack_(void **ret) {

@@ -1,4 +1,4 @@
-/* os/linux/errno.c: errno of the thread that runs this. */
+/* os/posix/errno.c: errno of the thread that runs this. */
 #include <errno.h>
 
 #include "core/os.h"

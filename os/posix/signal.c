@@ -1,7 +1,6 @@
-/* os/linux/signal.c: a signal at which golib says something, for go_config.dump_signal. */
-#include "linux.h"
+/* os/posix/signal.c: a signal at which golib says something, for go_config.dump_signal. */
+#include "posix.h"
 
-#include <pthread.h>
 #include <signal.h>
 
 #include "core/atomic.h"

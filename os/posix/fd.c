@@ -1,10 +1,14 @@
-/* os/linux/fd.c: descriptors that others have opened. */
-#include "linux.h"
+/* os/posix/fd.c: descriptors that others have opened. */
+#include "posix.h"
 
 #include <fcntl.h>
 #include <golib/block.h>
 #include <limits.h>
 #include <poll.h>
+
+#ifndef POLLRDHUP
+#define POLLRDHUP 0 /* Linux only; others say POLLIN when the stream ends */
+#endif
 
 /* A descriptor is an int; other numbers are none. */
 static int fd_of(intptr_t fd) { return fd < 0 || fd > INT_MAX ? -1 : (int)fd; }

@@ -1,5 +1,5 @@
-/* os/linux/names.c: addresses of hosts. */
-#include "linux.h"
+/* os/posix/names.c: addresses of hosts. */
+#include "posix.h"
 
 #include <golib/base.h>
 #include <netdb.h>
