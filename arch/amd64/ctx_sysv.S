@@ -1,4 +1,4 @@
-/* arch/amd64/ctx_sysv.S: switching between computations, System V calling convention (Linux, BSD).
+/* arch/amd64/ctx_sysv.S: switching between computations, System V calling convention (Linux, macOS, BSD).
  *
  * Saved: rbx rbp r12 r13 r14 r15 rsp, the control bits of MXCSR, the x87 control word: all that the
  * convention makes the callee keep. The direction flag is clear at every call. Everything else
@@ -40,18 +40,32 @@
  */
 #include "frame.h"
 
-#define ENTER(name)      \
+/* What differs between Mach-O and ELF: C's names, and what is said about symbols. */
+#if defined(__APPLE__)
+#define SYM(name) _##name
+#define HIDDEN(name)     \
+    .globl name;         \
+    .private_extern name
+#define SIZE(name)
+#else
+#define SYM(name) name
+#define HIDDEN(name)     \
     .globl name;         \
     .hidden name;        \
-    .type name, @function; \
+    .type name, @function
+#define SIZE(name) .size name, . - name
+#endif
+
+#define ENTER(name)      \
+    HIDDEN(SYM(name));   \
     .balign 16;          \
-name:                    \
+SYM(name):               \
     .cfi_startproc;      \
     endbr64
 
 #define LEAVE(name)      \
     .cfi_endproc;        \
-    .size name, . - name
+    SIZE(SYM(name))
 
     .text
 
@@ -112,21 +126,18 @@ LEAVE(go_arch_switch_)
  * go_arch_restart_, with rbp 0 and rsp 16-byte aligned. Unwinders end here: the return address is
  * undefined, the frame pointer 0. The nop belongs to the function because unwinders look up
  * the address before a return address, which for a context that never ran is the label. */
-    .globl  go_arch_start_
-    .hidden go_arch_start_
-    .type   go_arch_start_, @function
-    .globl  go_arch_start_ret_
-    .hidden go_arch_start_ret_
+    HIDDEN(SYM(go_arch_start_))
+    HIDDEN(SYM(go_arch_start_ret_))
     .balign 16
     .cfi_startproc
     .cfi_def_cfa rsp, 8
     .cfi_undefined rip
     nop
-go_arch_start_:
+SYM(go_arch_start_):
     endbr64
     movq    %rax, %rdi
     call    *%r12
-go_arch_start_ret_:
+SYM(go_arch_start_ret_):
     ud2
 LEAVE(go_arch_start_)
 
@@ -143,7 +154,7 @@ ENTER(go_arch_ctx_init_)
     movq    %rax, GO_FRAME_R15_(%rsi)
     movq    %rax, GO_FRAME_RBX_(%rsi)
     movq    %rax, GO_FRAME_RBP_(%rsi)
-    leaq    go_arch_start_(%rip), %rax
+    leaq    SYM(go_arch_start_)(%rip), %rax
     movq    %rax, GO_FRAME_RIP_(%rsi)
     movq    %rsi, (%rdi)
     ret
@@ -165,7 +176,7 @@ ENTER(go_arch_restart_)
 1:  cmpw    $GO_X87CW_DEFAULT_, -4(%rsp)
     jne     4f
 2:  movq    %rdx, %rax
-    jmp     go_arch_start_
+    jmp     SYM(go_arch_start_)
 3:  movl    $GO_MXCSR_DEFAULT_, -8(%rsp)
     ldmxcsr -8(%rsp)
     jmp     1b
@@ -260,6 +271,7 @@ ENTER(go_arch_relax_)
     ret
 LEAVE(go_arch_relax_)
 
+#if !defined(__APPLE__)
     .section .note.GNU-stack, "", @progbits
 
 /* GNU_PROPERTY_X86_FEATURE_1_AND = IBT. */
@@ -273,3 +285,4 @@ LEAVE(go_arch_relax_)
     .long   4
     .long   1                       /* IBT */
     .long   0
+#endif
