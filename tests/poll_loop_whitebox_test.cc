@@ -1,4 +1,5 @@
-// poll/epoll: what a foreign loop waits on. Core's go_poll_event_ is not called: nothing is registered.
+// The poller of the system, and poll/kqueue on Linux: what a foreign loop waits on. Core's go_poll_event_ is not called:
+// nothing is registered.
 extern "C" {
 #include "core/os.h"
 #include "core/poll.h"

@@ -508,7 +508,11 @@ TEST(StepOff, NoDescriptorLeft) {
   none = old;
   none.rlim_cur = 0;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+#if defined(GOLIB_TEST_KQUEUE)
+  EXPECT_GE(go_wake_fd(), 0);  // timers need none
+#else
   EXPECT_EQ(go_wake_fd(), -EMFILE);
+#endif
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
   EXPECT_GE(go_wake_fd(), 0);
   EXPECT_EQ(go_shutdown(0), 0);

@@ -1,5 +1,5 @@
-// poll/epoll: readiness, time-outs, breaks. Core's side of the contract, go_poll_event_, is defined
-// here: the test links nothing of core.
+// The poller of the system, and poll/kqueue on Linux (tests/BUILD.bazel): readiness, time-outs, breaks.
+// Core's side of the contract, go_poll_event_, is defined here: the test links nothing of core.
 #if defined(__linux__)
 
 extern "C" {
@@ -14,6 +14,7 @@ extern "C" {
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -49,6 +50,12 @@ namespace {
 
 constexpr int64_t kMs = 1000000;
 
+#if defined(GOLIB_TEST_KQUEUE)
+constexpr bool kKqueue = true;
+#else
+constexpr bool kKqueue = false;
+#endif
+
 class Poll : public testing::Test {
  protected:
   void SetUp() override {
@@ -72,6 +79,19 @@ class Poll : public testing::Test {
     EXPECT_EQ(go_poll_wait_(ns), 0);
     return go_os_now_() - t;
   }
+  // Waits until events of key have told all of `wanted`, each once at least; they may come one by one. What they told
+  // is in told_.
+  void WaitFor(uint64_t key, uint32_t wanted) {
+    for (told_ = 0; (told_ & wanted) != wanted;) {
+      events.clear();
+      ASSERT_GT(go_poll_wait_(-1), 0);
+      for (const Event &e : events) {
+        EXPECT_EQ(e.key, key);
+        told_ |= e.events;
+      }
+    }
+  }
+  uint32_t told_ = 0;
   std::vector<int> fds_;
 };
 
@@ -104,13 +124,81 @@ TEST_F(Poll, ShutdownIsForReadersCloseForBoth) {
   ASSERT_EQ(go_poll_add_(a[0], 1), 0);
   go_poll_wait_(0);
   shutdown(a[1], SHUT_WR);
-  EXPECT_EQ(go_poll_wait_(-1), 1);
-  EXPECT_EQ(events.back().events & (GO_POLL_IN_ | GO_POLL_HUP_ | GO_POLL_ERR_),
-            uint32_t(GO_POLL_IN_ | GO_POLL_HUP_));
+  WaitFor(1, GO_POLL_IN_ | GO_POLL_HUP_);
+  EXPECT_FALSE(told_ & GO_POLL_ERR_);
   close(a[1]);
   fds_.pop_back();
+  WaitFor(1, GO_POLL_IN_ | GO_POLL_OUT_ | GO_POLL_HUP_);
+}
+
+// The two directions are told on their own edges.
+TEST_F(Poll, SpaceToWriteIsToldOnce) {
+  int a[2];
+  Pair(a);
+  char buf[65536] = "";
+  ASSERT_EQ(go_poll_add_(a[0], 1), 0);
+  while (write(a[0], buf, sizeof buf) > 0) {}
+  go_poll_wait_(0);
+  EXPECT_EQ(go_poll_wait_(0), 0);
+  while (read(a[1], buf, sizeof buf) > 0) {}
+  events.clear();
   EXPECT_EQ(go_poll_wait_(-1), 1);
-  EXPECT_EQ(events.back().events & 11u, uint32_t(GO_POLL_IN_ | GO_POLL_OUT_ | GO_POLL_HUP_));
+  EXPECT_EQ(events[0].events, uint32_t(GO_POLL_OUT_));
+  EXPECT_EQ(go_poll_wait_(0), 0);
+}
+
+// What a connection that was refused, and one that is reset, tell.
+TEST_F(Poll, ErrorsOfSockets) {
+  sockaddr_in in = {};
+  in.sin_family = AF_INET;
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t len = sizeof in;
+  int l = socket(AF_INET, SOCK_STREAM, 0);
+  fds_.push_back(l);
+  ASSERT_EQ(bind(l, reinterpret_cast<sockaddr *>(&in), len), 0);
+  ASSERT_EQ(getsockname(l, reinterpret_cast<sockaddr *>(&in), &len), 0);
+  int c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  fds_.push_back(c);
+  (void)connect(c, reinterpret_cast<sockaddr *>(&in), len);  // nobody listens
+  ASSERT_EQ(go_poll_add_(c, 1), 0);
+  WaitFor(1, GO_POLL_IN_ | GO_POLL_OUT_ | GO_POLL_ERR_);
+  ASSERT_EQ(go_poll_del_(c), 0);
+
+  ASSERT_EQ(listen(l, 1), 0);
+  int d = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  fds_.push_back(d);
+  (void)connect(d, reinterpret_cast<sockaddr *>(&in), len);
+  int s = accept(l, nullptr, nullptr);
+  ASSERT_GE(s, 0);
+  ASSERT_EQ(go_poll_add_(d, 2), 0);
+  go_poll_wait_(0);
+  linger now = {1, 0};
+  ASSERT_EQ(setsockopt(s, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+  close(s);  // resets it
+  WaitFor(2, GO_POLL_IN_ | GO_POLL_OUT_ | GO_POLL_ERR_ | GO_POLL_HUP_);
+}
+
+// Told with what can be read, or when it has come.
+TEST_F(Poll, UrgentData) {
+  sockaddr_in in = {};
+  in.sin_family = AF_INET;
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t len = sizeof in;
+  int l = socket(AF_INET, SOCK_STREAM, 0);
+  fds_.push_back(l);
+  ASSERT_EQ(bind(l, reinterpret_cast<sockaddr *>(&in), len), 0);
+  ASSERT_EQ(listen(l, 1), 0);
+  ASSERT_EQ(getsockname(l, reinterpret_cast<sockaddr *>(&in), &len), 0);
+  int c = socket(AF_INET, SOCK_STREAM, 0);
+  fds_.push_back(c);
+  ASSERT_EQ(connect(c, reinterpret_cast<sockaddr *>(&in), len), 0);
+  int s = accept(l, nullptr, nullptr);
+  fds_.push_back(s);
+  ASSERT_EQ(go_poll_add_(c, 1), 0);
+  go_poll_wait_(0);
+  ASSERT_EQ(send(s, "ab!", 3, MSG_OOB), 3);
+  ASSERT_EQ(send(s, "cd", 2, 0), 2);
+  WaitFor(1, GO_POLL_IN_ | GO_POLL_PRI_);
 }
 
 TEST_F(Poll, BrokenPipeIsAnErrorForTheWriter) {
@@ -119,17 +207,29 @@ TEST_F(Poll, BrokenPipeIsAnErrorForTheWriter) {
   ASSERT_EQ(go_poll_add_(p[1], 1), 0);
   go_poll_wait_(0);
   close(p[0]);
-  EXPECT_EQ(go_poll_wait_(-1), 1);
-  EXPECT_EQ(events.back().events & (GO_POLL_OUT_ | GO_POLL_ERR_),
-            uint32_t(GO_POLL_OUT_ | GO_POLL_ERR_));
+  WaitFor(1, GO_POLL_OUT_ | GO_POLL_ERR_);
   close(p[1]);
+}
+
+// So it is when that had happened before: a kqueue refuses to watch it.
+TEST_F(Poll, PipeThatIsBrokenAlready) {
+  int p[2];
+  ASSERT_EQ(pipe2(p, O_NONBLOCK), 0);
+  fds_.push_back(p[1]);
+  close(p[0]);
+  for (uint64_t key : {7, 8}) {
+    ASSERT_EQ(go_poll_add_(p[1], key), 0);
+    WaitFor(key, GO_POLL_OUT_ | (kKqueue ? GO_POLL_HUP_ : GO_POLL_ERR_));
+    EXPECT_EQ(go_poll_wait_(0), 0);
+    ASSERT_EQ(go_poll_del_(p[1]), 0);
+  }
 }
 
 TEST_F(Poll, DelEndsIt) {
   int a[2];
   Pair(a);
   ASSERT_EQ(go_poll_add_(a[0], 1), 0);
-  EXPECT_EQ(go_poll_add_(a[0], 1), -EEXIST);
+  EXPECT_EQ(go_poll_add_(a[0], 1), kKqueue ? 0 : -EEXIST);
   EXPECT_EQ(go_poll_del_(a[0]), 0);
   EXPECT_EQ(go_poll_del_(a[0]), -ENOENT);
   ASSERT_EQ(write(a[1], "x", 1), 1);
@@ -137,13 +237,19 @@ TEST_F(Poll, DelEndsIt) {
 }
 
 TEST_F(Poll, WhatCannotBePolledIsRefused) {
-  int fd = open("/proc/self/exe", O_RDONLY);
+  int fd = open("/proc/self/exe", O_RDONLY), null = open("/dev/null", O_RDONLY);
   errno = 5;
   EXPECT_EQ(go_poll_add_(fd, 1), -EPERM);
+  EXPECT_EQ(go_poll_add_(null, 1), -EPERM);
+  close(null);
   EXPECT_EQ(go_poll_add_(-1, 1), -EBADF);
   EXPECT_EQ(go_poll_del_(-1), -EBADF);
   EXPECT_EQ(errno, 5);
   close(fd);
+  errno = 5;
+  EXPECT_EQ(go_poll_add_(fd, 1), -EBADF);
+  EXPECT_EQ(go_poll_del_(fd), -EBADF);
+  EXPECT_EQ(errno, 5);
 }
 
 TEST_F(Poll, MoreThanFitInOneCall) {
@@ -291,7 +397,7 @@ TEST_F(Poll, DescriptorsAreNotInherited) {
 
 // A kernel or a filter that does not know epoll_pwait2.
 TEST(PollOld, WorksWithoutPwait2) {
-  if (getenv("GOLIB_TEST_OLD_KERNEL") != nullptr) GTEST_SKIP();
+  if (kKqueue || getenv("GOLIB_TEST_OLD_KERNEL") != nullptr) GTEST_SKIP();
   pid_t pid = fork();
   if (pid == 0) {
     struct sock_filter code[] = {
@@ -315,7 +421,7 @@ TEST(PollOld, WorksWithoutPwait2) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
-TEST(PollName, IsEpoll) { EXPECT_STREQ(go_poll_name_, "epoll"); }
+TEST(PollName, IsWhatWasLinked) { EXPECT_STREQ(go_poll_name_, kKqueue ? "kqueue" : "epoll"); }
 
 }  // namespace
 
