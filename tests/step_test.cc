@@ -374,10 +374,11 @@ TEST_F(Step, TheHostMaySleep) {
   SPAWN([&] {
     for (; ticks < 3; ticks++) (void)go_sleep(nullptr, 500 * GO_US);
   });
-  go_nsec began = go_now();
-  EXPECT_EQ(go_sleep(nullptr, 20 * GO_MS), 0);
-  EXPECT_GE(go_now() - began, 20 * GO_MS);
-  EXPECT_EQ(ticks, 3);
+  do {  // once, but on a machine that is busy for so long
+    go_nsec began = go_now();
+    EXPECT_EQ(go_sleep(nullptr, 20 * GO_MS), 0);
+    EXPECT_GE(go_now() - began, 20 * GO_MS);
+  } while (ticks < 3);
 }
 
 // Woken by another thread, with nothing to run.
