@@ -66,7 +66,9 @@ TEST(DumpSignal, ByConfig) {
   ExpectDump(RunChild([] {
     go_config c{};
     c.dump_signal = SIGUSR2;
-    signal(SIGUSR2, [](int) { __atomic_store_n(&interrupted, 1, __ATOMIC_RELAXED); });  // called after the dump
+    signal(SIGUSR2, [](int) {
+      __atomic_store_n(&interrupted, 1, __ATOMIC_RELAXED);
+    });  // called after the dump
     CHILD_CHECK(go_init(&c) == 0);
     return Body(SIGUSR2);
   }));
