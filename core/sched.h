@@ -39,11 +39,6 @@ static inline bool go_is_plain_thread_(const go_g_ *g) {
   return go_is_thread_(g) && g->stack_top == NULL;
 }
 
-/* From any thread: a look. */
-GO_NO_TSAN_ static inline bool go_in_foreign_(const go_g_ *g) {
-  return (*(const volatile uint8_t *)&g->flags & GO_G_THREAD_) != 0;
-}
-
 static inline void go_set_state_(go_g_ *g, uint8_t state) {
   __atomic_store_n(&g->state, state, __ATOMIC_RELAXED);
 }

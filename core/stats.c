@@ -74,6 +74,11 @@ static void add_p(go_stats *s, go_p_ *p) {
   go_unlock_(&p->tm.lock);
 }
 
+/* Of a goroutine that may be anywhere: a look. */
+GO_NO_TSAN_ static bool in_foreign(const go_g_ *g) {
+  return (*(const volatile uint8_t *)&g->flags & GO_G_THREAD_) != 0;
+}
+
 static void add_g(go_g_ *g, void *arg) {
   go_stats *s = arg;
   switch (go_get_state_(g)) {
@@ -82,7 +87,7 @@ static void add_g(go_g_ *g, void *arg) {
     case GO_G_RUNNABLE_:
     case GO_G_TIMED_: s->runnable++; break;
     case GO_G_RUNNING_:
-      if (go_in_foreign_(g)) {
+      if (in_foreign(g)) {
         s->blocking++;
       } else {
         s->running++;

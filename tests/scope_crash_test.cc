@@ -298,9 +298,9 @@ TEST(ScopeReport, Deadlocks) {
   });
   EXPECT_EQ(r.code, 2) << r;
   EXPECT_TRUE(r.Said("deadlock")) << r;
-  EXPECT_EQ(r.Count("[task join]"), 1) << r;
-  EXPECT_EQ(r.Count("[scope wait]"), 1) << r;
-  EXPECT_EQ(r.Count("[scope start (limit)]"), 1) << r;
+  EXPECT_EQ(r.Count("[task join"), 1) << r;
+  EXPECT_EQ(r.Count("[scope wait"), 1) << r;
+  EXPECT_EQ(r.Count("[scope start (limit)"), 1) << r;
 }
 
 // ---- No goroutine can be had: NULL, and the scope's error says why.
