@@ -19,6 +19,7 @@
 
 #include "core/hooks.h"
 #include "core/sched.h"
+#include "core/trace.h"
 
 /* The M that keeps the time will do for p's timers as well. */
 static bool nobody_keeps_time(go_p_ *p) {
@@ -46,6 +47,11 @@ static void give_p(go_m_ *m) {
 
 static void take_p(go_m_ *m) {
   if (go_m_take_idle_(m)) {
+    if (go_tracing_()) {
+      m->woken = 0;
+      m->first_turn = false;
+      go_trace_in_(m);
+    }
     go_unhold_(m, 0);
   } else {
     (void)go_queue_up_(m);
@@ -71,6 +77,9 @@ static void go_out(go_m_ *m, void *pc, void *fp) {
     g->link = pc;
     g->since = m->p != NULL ? (int64_t)go_ld_rlx(&m->p->tick_at) : go_os_now_();
     g->flags |= GO_G_THREAD_;
+    if (GO_UNLIKELY_(m->traced != NULL)) {
+      go_trace_out_foreign_(m);
+    }
     g->locked_m = m;
     if (GO_LIKELY_(m->p != NULL)) {
       give_p(m);

@@ -100,7 +100,7 @@ static void print_line(void) {
       {" blocking=", (uint64_t)s.threads_blocking},
       {" goroutines=", (uint64_t)(s.goroutines > 0 ? s.goroutines : 0)},
       {" parks=", s.parks},
-      {" yields=", s.yields},
+      {" turns=", s.turns},
       {" steals=", s.steals},
       {" retakes=", s.retakes},
       {" polled=", s.polled},

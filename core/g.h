@@ -119,6 +119,9 @@ typedef struct go_extra_ {
   uint32_t at;                   /* where its end is with the destructors: the next slot, */
   uint32_t rounds;               /* how many times it has been through all, */
   bool found;                    /* and whether this time there was anything */
+  uint32_t regions;              /* of a trace, open: */
+  uint64_t regions_of;           /* which goroutine's, and */
+  uint64_t regions_in;           /* in which trace; see core/trace.c */
 } go_extra_;
 
 struct go_g_ {
@@ -147,7 +150,10 @@ struct go_g_ {
   struct go_try_ *tries;    /* innermost go_try; own */
   struct go_panic_ *panics; /* panics in progress, newest first; own */
   void *claimed_by; /* what won the claim; valid after waking. Before: GO_ON_... of core/chan.h */
-  void *arg;
+  union {
+    void *arg;      /* until it runs for the first time */
+    int64_t paused; /* from then on: when it stopped running last, and why, for core/trace.c */
+  };
 #if GO_SANITIZED_
   void *fiber; /* TSan's fiber, or ASan's fake stack while switched out */
 #endif
@@ -208,6 +214,15 @@ typedef struct go_tm_heap_ {
 /* SAMPLE: the next goroutine that becomes runnable here is timed. TRACE: all are told of to core/trace.c. */
 enum go_watch_ { GO_WATCH_SAMPLE_ = 1, GO_WATCH_TRACE_ = 2 };
 
+/* What a P runs, while a trace is on: see core/trace.c. The holder of the P's; m is read by others. */
+typedef struct go_turn_ {
+  go_aptr m; /* NULL: none */
+  uint64_t g;
+  int64_t at, wait_from, woken;
+  uint8_t wait_reason;
+  char name[GO_NAME_SIZE_];
+} go_turn_;
+
 /* How long goroutines were runnable before they ran: owner's; others only read. */
 #define GO_LATS_ 32
 typedef struct go_lat_ {
@@ -250,15 +265,16 @@ struct go_p_ {
   char *stack[GO_STACK_CACHE_];
   uint64_t id_next, id_end; /* goroutine numbers in hand */
   go_a64 nborn, ndied;      /* goroutines started and ended here; others only read, */
-  go_a64 nparks, nyields;   /* how often they gave way, */
+  go_a64 nparks, nturns; /* how often they had to wait, and got a turn: by the last look round; */
   go_a64 nsteals,
       nstolen;        /* how often goroutines were taken from other Ps, and how many: likewise */
   int64_t sampled_at; /* when GO_WATCH_SAMPLE_ was set last */
   go_lat_ lat;        /* see core/stats.c */
-  go_p_ *link;        /* in sched.idle_p; under sched.lock */
-  go_a32 leave;       /* set by go_procs_: give this P back at the next look round */
-  go_aptr m;          /* the M that holds it, stored by that; NULL: none, or it is handed on */
-  go_slice_ mon;      /* what sysmon saw last; its own */
+  go_turn_ shown;
+  go_p_ *link;   /* in sched.idle_p; under sched.lock */
+  go_a32 leave;  /* set by go_procs_: give this P back at the next look round */
+  go_aptr m;     /* the M that holds it, stored by that; NULL: none, or it is handed on */
+  go_slice_ mon; /* what sysmon saw last; its own */
   _Alignas(GO_CACHE_LINE_) go_runq_ q;
   _Alignas(GO_CACHE_LINE_) go_tm_heap_ tm;
 };
@@ -268,14 +284,18 @@ struct go_p_ {
 /* Memory of Ms is never unmapped while the scheduler is up: sysmon may look at one that has just ended. What it uses
  * comes before `cur`, or last, and survives when an M is used again. */
 struct go_m_ {
-  go_holding_ hold; /* whether its P may be taken away: see core/hold.h */
-  go_p_ *p;         /* the P it holds, or NULL. Within go_hold_; else a hint. Own */
-  go_g_ *cur;       /* the G it runs, NULL on g0 */
-  go_g_ *prev;      /* the G whose stack it has just left, */
-  go_g_ *dead;      /* or which has ended there: to be finished on the other side of the switch */
-  go_g_ *locked_g;  /* the G it is wired to; own */
-  go_arch_ctx_ g0;  /* its own stack while it runs goroutines */
-  uint32_t nwoken;  /* goroutines that it has readied without a P; own */
+  go_holding_ hold;  /* whether its P may be taken away: see core/hold.h */
+  go_p_ *p;          /* the P it holds, or NULL. Within go_hold_; else a hint. Own */
+  go_g_ *cur;        /* the G it runs, NULL on g0 */
+  go_g_ *prev;       /* the G whose stack it has just left, */
+  go_g_ *dead;       /* or which has ended there: to be finished on the other side of the switch */
+  go_g_ *locked_g;   /* the G it is wired to; own */
+  go_arch_ctx_ g0;   /* its own stack while it runs goroutines */
+  uint32_t nwoken;   /* goroutines that it has readied without a P; own */
+  go_p_ *traced;     /* a trace is on: the P of whose turn `cur` is. Own, as are */
+  int64_t woken;     /* when cur was woken; 0: not known */
+  bool first_turn;   /* and whether it has not run before */
+  uint32_t trace_no; /* number in traces; 0: none yet */
   go_os_cxx_state_ *cxx; /* the thread's, or NULL: see has_exceptions in core/sched.c */
   go_g_ *handoff;        /* runnable G that the fast half could not run; for g0 */
   go_g_ *requeue;        /* G that yielded to g0: to be made runnable when its stack is left */

@@ -16,6 +16,7 @@
 #include "core/pool.h"
 #include "core/sched.h"
 #include "core/stack.h"
+#include "core/trace.h"
 
 static go_a32 init_lock, procs_lock;
 
@@ -171,6 +172,7 @@ static go_p_ *make_p(uint32_t id) {
   p->id = id;
   p->rng = go_os_random_() | 1;
   p->tick_n = 1;
+  go_st_rlx(&p->watch, go_tracing_() ? (uint32_t)GO_WATCH_TRACE_ : 0u);
   p->state = GO_P_GONE_;
   go_st_rlx(&p->tm.first, (uint64_t)INT64_MAX);
   return p;
@@ -652,6 +654,7 @@ static void free_ms(go_m_ *m) {
 }
 
 static void release_all(void) {
+  go_trace_fini_();
   go_debug_stop_();
   for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) {
     go_tm_drop_(&GO_S->all_p[i]->tm);

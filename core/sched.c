@@ -30,6 +30,7 @@
 #include "core/netpoll.h"
 #include "core/poll.h"
 #include "core/stack.h"
+#include "core/trace.h"
 
 #define TICKS_MAX 61
 #define LOOK_EVERY (50 * GO_US)
@@ -287,6 +288,9 @@ void go_ready_(go_m_ *m, go_g_ *g) {
   go_set_state_(g, GO_G_RUNNABLE_);
   if (GO_UNLIKELY_(m == NULL)) {
     go_time_it_(g);
+    if (go_tracing_()) {
+      go_trace_ready_(NULL, g);
+    }
     go_inject_(g);
     return;
   }
@@ -294,14 +298,17 @@ void go_ready_(go_m_ *m, go_g_ *g) {
   go_p_ *p = m->p;
   if (GO_UNLIKELY_(p == NULL)) {
     go_unhold_(m, was);
-    if (m->nwoken++ % 8 == 0) {
+    if (m->nwoken++ % 8 == 0 || go_tracing_()) {
       go_time_it_(g);
+      if (go_tracing_()) {
+        go_trace_ready_(m, g);
+      }
     }
     go_inject_(g);
     return;
   }
   if (GO_UNLIKELY_(go_ld_rlx(&p->watch) != 0)) {
-    go_watched_ready_(p, g);
+    go_watched_ready_(m, g);
   }
   go_g_ *old = go_next_put_(&p->q, g, p->solo);
   if (old != NULL) {
@@ -328,7 +335,6 @@ static go_m_ *yield_local(go_m_ *m, go_p_ *p, go_g_ *g) {
   if (go_ring_peek_(&p->q, 0) == NULL) {
     p->turn |= 7; /* alone in the ring: those that have not run yet come first */
   }
-  go_count_(&p->nyields);
   go_set_state_(g, GO_G_RUNNABLE_);
   ring_put(p, g);
   go_g_ *next = pick(m, p);
@@ -370,7 +376,6 @@ go_m_ *go_yield_m_(go_m_ *m) {
     }
     return yield_local(m, p, g);
   }
-  go_count_(&p->nyields);
   go_set_state_(g, GO_G_RUNNABLE_);
   (void)go_tick_down_(p);
   m->requeue = g; /* from g0, where it may go to the global queue */
@@ -394,7 +399,9 @@ void go_hold_slow_(go_m_ *m) {
     asked = GO_ASKED_LOST_;
   }
   if (asked == GO_ASKED_LOST_ && m->hook_g == NULL) {
-    (void)go_m_take_idle_(m);
+    if (go_m_take_idle_(m) && go_tracing_()) {
+      go_trace_again_(m);
+    }
   }
 }
 
@@ -566,6 +573,7 @@ static go_g_ *global_get(go_p_ *p, uint32_t max) {
 static void adapt_ticks(go_p_ *p, int64_t now) {
   int64_t took = now - (int64_t)go_ld_rlx(&p->tick_at);
   int32_t n = p->tick_n;
+  go_st_rlx(&p->nturns, go_ld_rlx(&p->nturns) + (uint64_t)(n - go_ticks_(p)));
   if (took > 2 * LOOK_EVERY) {
     n = (int32_t)(n * LOOK_EVERY / took);
   } else if (took < LOOK_EVERY / 2) {
@@ -599,10 +607,13 @@ void go_polled_(go_g_ *g) {
   }
   go_set_state_(g, GO_G_RUNNABLE_);
   g->link = NULL;
+  if (go_tracing_()) {
+    go_time_it_(g);
+    go_trace_ready_(NULL, g);
+  } else if (GO_S->polled == NULL && go_ld_rlx(&GO_S->polls) % 8 == 1) {
+    go_time_it_(g);
+  }
   if (GO_S->polled == NULL) {
-    if (go_ld_rlx(&GO_S->polls) % 8 == 1) {
-      go_time_it_(g);
-    }
     GO_S->polled = g;
   } else {
     GO_S->polled_last->link = g;
@@ -709,7 +720,7 @@ static go_g_ *look_round(go_m_ *m, go_p_ *p) {
   return ++p->rounds % 2 != 0 ? global_get(p, 1) : NULL;
 }
 
-static go_g_ *steal_half(go_p_ *p, go_p_ *victim) {
+static go_g_ *steal_half(go_m_ *m, go_p_ *p, go_p_ *victim) {
   void *out[GO_RUNQ_CAP_ / 2];
   uint32_t n = go_ring_steal_(&victim->q, out);
   if (n == 0) {
@@ -720,6 +731,9 @@ static go_g_ *steal_half(go_p_ *p, go_p_ *victim) {
   }
   go_count_(&p->nsteals);
   go_st_rlx(&p->nstolen, go_ld_rlx(&p->nstolen) + n);
+  if (go_tracing_()) {
+    go_trace_steal_(m, victim, n);
+  }
   for (uint32_t i = 1; i < n; i++) { /* our ring is empty, or nearly so */
     ring_put(p, out[i]);
   }
@@ -777,7 +791,7 @@ static go_g_ *steal_round(go_m_ *m, go_p_ *p, bool last, int64_t now) {
         return g;
       }
     }
-    go_g_ *g = steal_half(p, victim);
+    go_g_ *g = steal_half(m, p, victim);
     if (g == NULL && last) {
       g = steal_next(p, victim);
     }
@@ -1257,12 +1271,20 @@ void go_unlock_thread(void) {
 
 static void execute(go_m_ *m, go_g_ *g) {
   found_work(m);
+  m->woken = 0;
+  m->first_turn = go_get_state_(g) == GO_G_FRESH_ || go_get_state_(g) == GO_G_TIMED_FRESH_;
   take_over(m, g);
+  if (go_tracing_()) {
+    go_trace_in_(m);
+  }
   const go_hooks *h = go_hooks_();
   if (GO_UNLIKELY_(h != NULL)) {
     go_hook_in_(m, h);
   }
   m = switch_to(m, NULL, g, false);
+  if (GO_UNLIKELY_(m->traced != NULL)) {
+    go_trace_out_(m);
+  }
   if (GO_UNLIKELY_(m->hooked != NULL || go_hooks_() != NULL)) {
     go_hook_out_(m);
   }

@@ -146,8 +146,8 @@ static inline void go_took_turn_(void) {
 static inline void go_count_(go_a64 *n) { go_st_rlx(n, go_ld_rlx(n) + 1); }
 /* g becomes runnable now, and is in no queue yet: have it timed. */
 void go_time_it_(go_g_ *g);
-/* The same, or what else p->watch asks for. */
-void go_watched_ready_(go_p_ *p, go_g_ *g);
+/* The same, or what else the watch of m's P asks for. */
+void go_watched_ready_(go_m_ *m, go_g_ *g);
 /* g, which is timed, is about to run on m. */
 void go_timed_run_(go_m_ *m, go_g_ *g);
 

@@ -12,6 +12,7 @@
 #include "core/hooks.h"
 #include "core/sched.h"
 #include "core/stack.h"
+#include "core/trace.h"
 
 #undef go_spawn
 #undef go_spawn_copy
@@ -296,11 +297,15 @@ static __attribute__((noinline)) void put_slow(go_p_ *p, go_g_ *g) {
 static inline void enqueue(go_m_ *m, go_g_ *g) {
   go_p_ *p = m->p;
   if (GO_UNLIKELY_(p == NULL)) {
+    go_time_it_(g);
+    if (go_tracing_()) {
+      go_trace_ready_(m, g);
+    }
     go_inject_(g);
     return;
   }
   if (GO_UNLIKELY_(go_ld_rlx(&p->watch) != 0)) {
-    go_watched_ready_(p, g);
+    go_watched_ready_(m, g);
   }
   if (GO_UNLIKELY_(!go_fresh_put_(&p->q, g, p->solo))) {
     put_slow(p, g);

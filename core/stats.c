@@ -12,6 +12,7 @@
 #include "core/sched.h"
 #include "core/stack.h"
 #include "core/stats.h"
+#include "core/trace.h"
 
 _Static_assert(GO_LATS_ == GO_LATENCY_BUCKETS, "golib/debug.h");
 
@@ -22,11 +23,14 @@ void go_time_it_(go_g_ *g) {
   go_set_state_(g, go_get_state_(g) == GO_G_FRESH_ ? GO_G_TIMED_FRESH_ : GO_G_TIMED_);
 }
 
-void go_watched_ready_(go_p_ *p, go_g_ *g) {
-  uint32_t watch = go_ld_rlx(&p->watch);
+void go_watched_ready_(go_m_ *m, go_g_ *g) {
+  uint32_t watch = go_ld_rlx(&m->p->watch);
   if (watch & GO_WATCH_SAMPLE_) {
-    (void)go_and_ar(&p->watch, ~(uint32_t)GO_WATCH_SAMPLE_);
-    go_time_it_(g);
+    (void)go_and_ar(&m->p->watch, ~(uint32_t)GO_WATCH_SAMPLE_);
+  }
+  go_time_it_(g);
+  if (watch & GO_WATCH_TRACE_) {
+    go_trace_ready_(m, g);
   }
 }
 
@@ -39,6 +43,7 @@ static uint32_t bucket(uint64_t ns) {
 void go_timed_run_(go_m_ *m, go_g_ *g) {
   go_lat_ *l = &m->p->lat;
   int64_t took = go_os_now_() - g->since;
+  m->woken = g->since;
   uint64_t ns = took > 0 ? (uint64_t)took : 0;
   go_count_(&l->n[bucket(ns)]);
   go_st_rlx(&l->sum, go_ld_rlx(&l->sum) + ns);
@@ -64,7 +69,7 @@ static void add_p(go_stats *s, go_p_ *p) {
   s->ended += go_ld_acq(&p->ndied);
   s->spawned += go_ld_acq(&p->nborn);
   s->parks += go_ld_rlx(&p->nparks);
-  s->yields += go_ld_rlx(&p->nyields);
+  s->turns += go_ld_rlx(&p->nturns);
   s->steals += go_ld_rlx(&p->nsteals);
   s->stolen += go_ld_rlx(&p->nstolen);
   s->queued += go_runq_len_(&p->q);

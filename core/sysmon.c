@@ -23,6 +23,7 @@
 #include "core/netpoll.h"
 #include "core/out.h"
 #include "core/sched.h"
+#include "core/trace.h"
 
 /* With so many goroutines that run without a P, the rest have to wait twice as long: threads that compute are no
  * faster for being more. */
@@ -165,6 +166,9 @@ static void give(go_p_ *p) {
   p->mon.m = NULL;
   go_ticks_set_(p, 0); /* whoever gets it looks round first */
   go_st_rlx(&GO_S->nretaken, go_ld_rlx(&GO_S->nretaken) + 1);
+  if (go_tracing_()) {
+    go_trace_retake_(p);
+  }
   go_p_handoff_(p);
   if (go_ld_sc(&GO_S->idle.np) != 0 && go_nobody_polls_() && go_tm_first_() != INT64_MAX) {
     go_wake_(); /* for timers of others, who are in user code as well */

@@ -87,7 +87,7 @@ TEST_F(Stats, ByState) {
 }
 
 // On one P every turn can be counted.
-TEST_F(Stats, ParksAndYields) {
+TEST_F(Stats, ParksAndTurns) {
   RunGo([] {
     Procs one(1);
     go_stats a = Read();
@@ -103,8 +103,8 @@ TEST_F(Stats, ParksAndYields) {
     EXPECT_EQ(b.spawned - a.spawned, 2u);
     EXPECT_EQ(b.ended - a.ended, 2u);
     EXPECT_EQ(b.parks - a.parks, 1u);
-    EXPECT_LE(b.yields - a.yields, 200u);
-    EXPECT_GE(b.yields - a.yields, 180u);  // alone, it does not give way
+    EXPECT_GE(b.turns - a.turns, 200u - 61);  // those since the last look round are still to come
+    EXPECT_LE(b.turns - a.turns, 300u);
     SPAWN_WG(&wg, [=] {
       for (int i = 0; i < 50; i++) c.Send(i);
     });

@@ -39,11 +39,11 @@ typedef struct go_stats {
   /* At most this many were alive at a time; up to some hundred a P too many. */
   int64_t goroutines_max;
 
-  /* So far: started and ended goroutines; how often one gave way because it had to wait, and because it
-   * wanted to (go_yield and its like); how often a P without work took some from another, and how many goroutines; Ps
-   * taken from goroutines that ran for long without calling golib. */
+  /* So far: started and ended goroutines; how often one had to wait, and, by the last time that each P looked at the
+   * clock, got a turn, or could have given it away; how often a P without work took some from another, and how many
+   * goroutines; Ps taken from goroutines that ran for long without calling golib. */
   uint64_t spawned, ended;
-  uint64_t parks, yields;
+  uint64_t parks, turns;
   uint64_t steals, stolen;
   uint64_t retakes;
 
@@ -81,6 +81,27 @@ typedef struct go_stats {
  * Never suspends. From any thread; not from a signal handler: it takes locks. NULL does nothing.
  * Go: runtime/metrics.Read. GOLIB_DEBUG=schedtrace=1000 prints the most important numbers every second. */
 GO_API void go_stats_read(go_stats *ret_stats);
+
+/* Begins to write a trace to file descriptor fd: what goroutines did when and where, what they waited for and who
+ * woke them, as JSON for Perfetto (https://ui.perfetto.dev) and chrome://tracing. docs/tracing.md tells how to read it.
+ * The descriptor stays open, and the caller's. Meanwhile each switch costs some hundred ns more; without a trace
+ * nothing costs anything. Written by a thread of its own: what it cannot keep up with is left out, and counted in the file.
+ * Returns 0; GO_EBUSY: there is a trace already; GO_EINVAL: fd is negative; GO_ENOMEM, GO_EAGAIN; GO_EFORKED.
+ * From any thread. Go: runtime/trace.Start. */
+GO_API GO_NODISCARD int go_trace_start(int fd);
+
+/* Ends it, and waits until the file is complete. Nothing when there is none. Does not suspend, but may block the thread
+ * for some time; other goroutines run on. go_shutdown does it too. Go: runtime/trace.Stop. */
+GO_API void go_trace_stop(void);
+
+/* While a trace is on: marks what the calling goroutine, or thread, does until the matching go_trace_region_end; they
+ * nest. The name is copied, up to 240 bytes of UTF-8. An end without a beginning in this trace does nothing, so
+ * traces may begin and end anywhere. Without a trace nothing happens. Go: runtime/trace.StartRegion, Region.End. */
+GO_API void go_trace_region_begin(const char *name);
+GO_API void go_trace_region_end(void);
+
+/* While a trace is on: a remark of the calling goroutine or thread, up to 240 bytes. Go: runtime/trace.Logf. */
+GO_API void go_trace_log(const char *fmt, ...) GO_PRINTF(1, 2);
 
 /* Functions that are called as goroutines come, run and go. Any may be NULL; all-zero means none. Each
  * gets `arg` and the goroutine's number (go_id).
