@@ -23,7 +23,8 @@
 #define PCS 32
 #define STACKS 32
 
-static const char *const reasons[] = {
+/* Debugger scripts know it by this name: tools/gdb. */
+static const char *const go_wait_texts_[] = {
 #define TEXT(name, text) text,
     GO_WAIT_REASONS_(TEXT)
 #undef TEXT
@@ -36,7 +37,8 @@ const char *go_state_text_(uint8_t state, uint8_t reason, bool foreign) {
     case GO_G_RUNNABLE_:
     case GO_G_TIMED_: return "runnable";
     case GO_G_RUNNING_: return foreign ? "blocking call" : "running";
-    case GO_G_WAITING_: return reasons[reason < sizeof reasons / sizeof *reasons ? reason : 0];
+    case GO_G_WAITING_:
+      return go_wait_texts_[reason < sizeof go_wait_texts_ / sizeof *go_wait_texts_ ? reason : 0];
     default: return "dead";
   }
 }

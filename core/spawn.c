@@ -27,7 +27,7 @@
 
 _Static_assert(sizeof(go_g_) <= 288, "a million goroutines: keep G small");
 
-/* Lock order: pool.lock is a leaf. */
+/* Lock order: its lock is a leaf. */
 static struct {
   go_a32 lock;
   go_g_ *free;
@@ -35,11 +35,11 @@ static struct {
   go_g_ *slab[SLABS_MAX]; /* [0, nslabs): published by nslabs */
   go_a32 nslabs;
   go_g_ *bump, *bump_end;
-} pool;
+} go_g_pool_; /* debugger scripts know it by this name: tools/gdb */
 
-/* pool.lock held. */
+/* go_g_pool_.lock held. */
 static bool new_slab(void) {
-  uint32_t n = go_ld_rlx(&pool.nslabs);
+  uint32_t n = go_ld_rlx(&go_g_pool_.nslabs);
   size_t size = SLAB_GS * sizeof(go_g_);
   if (n == SLABS_MAX) {
     return false;
@@ -51,10 +51,10 @@ static bool new_slab(void) {
 #if defined(GO_ASAN_)
   __lsan_register_root_region(s, size); /* names hang off Gs */
 #endif
-  pool.slab[n] = s;
-  pool.bump = s;
-  pool.bump_end = s + SLAB_GS;
-  go_st_rel(&pool.nslabs, n + 1); /* pairs with go_each_g_ */
+  go_g_pool_.slab[n] = s;
+  go_g_pool_.bump = s;
+  go_g_pool_.bump_end = s + SLAB_GS;
+  go_st_rel(&go_g_pool_.nslabs, n + 1); /* pairs with go_each_g_ */
   return true;
 }
 
@@ -62,53 +62,54 @@ static bool new_slab(void) {
 static go_g_ *pool_take(uint32_t n, uint32_t *ret_n) {
   go_g_ *list = NULL;
   uint32_t got = 0;
-  go_lock_(&pool.lock);
+  go_lock_(&go_g_pool_.lock);
   for (; got < n; got++) {
-    go_g_ *g = pool.free;
+    go_g_ *g = go_g_pool_.free;
     if (g != NULL) {
-      pool.free = g->link;
-      pool.nfree--;
-    } else if (pool.bump < pool.bump_end || new_slab()) {
-      g = pool.bump++;
+      go_g_pool_.free = g->link;
+      go_g_pool_.nfree--;
+    } else if (go_g_pool_.bump < go_g_pool_.bump_end || new_slab()) {
+      g = go_g_pool_.bump++;
     } else {
       break;
     }
     g->link = list;
     list = g;
   }
-  go_unlock_(&pool.lock);
+  go_unlock_(&go_g_pool_.lock);
   *ret_n = got;
   return list;
 }
 
 static void pool_give(go_g_ *first, go_g_ *last, uint32_t n) {
-  go_lock_(&pool.lock);
-  last->link = pool.free;
-  pool.free = first;
-  pool.nfree += n;
-  go_unlock_(&pool.lock);
+  go_lock_(&go_g_pool_.lock);
+  last->link = go_g_pool_.free;
+  go_g_pool_.free = first;
+  go_g_pool_.nfree += n;
+  go_unlock_(&go_g_pool_.lock);
 }
 
 void go_each_g_(void (*f)(go_g_ *, void *), void *arg) {
-  uint32_t n = go_ld_acq(&pool.nslabs); /* pairs with new_slab */
+  uint32_t n = go_ld_acq(&go_g_pool_.nslabs); /* pairs with new_slab */
   for (uint32_t i = 0; i < n; i++) {
     for (uint32_t k = 0; k < SLAB_GS; k++) {
-      f(&pool.slab[i][k], arg);
+      f(&go_g_pool_.slab[i][k], arg);
     }
   }
 }
 
 uint64_t go_gs_made_(void) {
-  go_lock_(&pool.lock);
-  uint64_t n = (uint64_t)go_ld_rlx(&pool.nslabs) * SLAB_GS - (uint64_t)(pool.bump_end - pool.bump);
-  go_unlock_(&pool.lock);
+  go_lock_(&go_g_pool_.lock);
+  uint64_t n = (uint64_t)go_ld_rlx(&go_g_pool_.nslabs) * SLAB_GS -
+               (uint64_t)(go_g_pool_.bump_end - go_g_pool_.bump);
+  go_unlock_(&go_g_pool_.lock);
   return n;
 }
 
 void go_each_slab_(void (*f)(void *arg, const void *lo, const void *hi), void *arg) {
-  uint32_t n = go_ld_acq(&pool.nslabs); /* pairs with new_slab */
+  uint32_t n = go_ld_acq(&go_g_pool_.nslabs); /* pairs with new_slab */
   for (uint32_t i = 0; i < n; i++) {
-    f(arg, pool.slab[i], pool.slab[i] + SLAB_GS);
+    f(arg, go_g_pool_.slab[i], go_g_pool_.slab[i] + SLAB_GS);
   }
 }
 
@@ -121,13 +122,13 @@ void go_spawn_fini_(void) {
   go_each_g_(free_extra, NULL);
   size_t size = SLAB_GS * sizeof(go_g_);
   size = (size + go_os_page_() - 1) & ~(go_os_page_() - 1);
-  for (uint32_t i = 0; i < go_ld_rlx(&pool.nslabs); i++) {
+  for (uint32_t i = 0; i < go_ld_rlx(&go_g_pool_.nslabs); i++) {
 #if defined(GO_ASAN_)
-    __lsan_unregister_root_region(pool.slab[i], SLAB_GS * sizeof(go_g_));
+    __lsan_unregister_root_region(go_g_pool_.slab[i], SLAB_GS * sizeof(go_g_));
 #endif
-    go_os_release_(pool.slab[i], size);
+    go_os_release_(go_g_pool_.slab[i], size);
   }
-  memset(&pool, 0, sizeof pool);
+  memset(&go_g_pool_, 0, sizeof go_g_pool_);
 }
 
 /* ---- getting a G ---- */

@@ -82,7 +82,7 @@ static struct {
   go_a32 quit;
   go_a32 nthreads; /* numbers that threads have got */
   go_a64 session;  /* traces begun so far */
-  int64_t start;
+  go_a64 start;    /* when it began; the end of one trace may see the next one's */
   int fd;
   go_note_ note;
   go_os_thread_ writer;
@@ -146,7 +146,8 @@ static void put(const go_m_ *m, rec r, const char *text) {
   }
 }
 
-static int64_t ts_now(void) { return go_os_now_() - trace.start; }
+static int64_t start_time(void) { return (int64_t)go_ld_rlx(&trace.start); }
+static int64_t ts_now(void) { return go_os_now_() - start_time(); }
 
 /* Where m is, as a track. */
 static rec on(go_m_ *m, uint8_t type, int64_t ts) {
@@ -203,7 +204,7 @@ void go_trace_in_(go_m_ *m) {
   t->at = now;
   t->wait_from = paused ? (int64_t)((uint64_t)g->paused >> 16) : -1;
   t->wait_reason = paused ? (uint8_t)g->paused : 0;
-  t->woken = m->woken != 0 ? m->woken - trace.start : -1;
+  t->woken = m->woken != 0 ? m->woken - start_time() : -1;
   memcpy(t->name, g->name != NULL ? g->name : "", g->name != NULL ? GO_NAME_SIZE_ : 1);
   go_st_rel(&t->m, (void *)m); /* pairs with end_turn, called by go_trace_stop */
   m->traced = p;
@@ -250,7 +251,7 @@ static uint64_t caller(const go_m_ *m) {
 
 void go_trace_ready_(go_m_ *m, const go_g_ *g) {
   bool fresh = go_get_state_(g) == GO_G_TIMED_FRESH_;
-  rec r = on(m, fresh ? SPAWN : READY, g->since - trace.start);
+  rec r = on(m, fresh ? SPAWN : READY, g->since - start_time());
   r.g = g->id;
   r.other = caller(m);
   put(m, r, fresh ? g->site : NULL);
@@ -679,9 +680,11 @@ static void name_one(go_g_ *g, void *arg) {
 }
 
 static int begin(int fd) {
+  go_lock_(&trace.chunk_lock);
   trace.full_end = &trace.full;
+  go_unlock_(&trace.chunk_lock);
   trace.fd = fd;
-  trace.start = go_os_now_();
+  go_st_rlx(&trace.start, (uint64_t)go_os_now_());
   go_st_rlx(&trace.dropped, (uint64_t)0);
   go_st_rel(&trace.quit, 0u);
   (void)go_add_rlx(&trace.session, (uint64_t)1);

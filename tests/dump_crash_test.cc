@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/support/child.h"
+#include "tests/support/golib_test.h"
 
 using golib_test::ChildResult;
 using golib_test::RunChild;
@@ -62,7 +63,13 @@ void ExpectDump(const ChildResult &r) {
   EXPECT_TRUE(r.Said("went on")) << r;
 }
 
+#define SKIP_TSAN()                                                              \
+  if (golib_test::kTsan) {                                                       \
+    GTEST_SKIP() << "ThreadSanitizer delivers signals late, in code of its own"; \
+  }
+
 TEST(DumpSignal, ByConfig) {
+  SKIP_TSAN();
   ExpectDump(RunChild([] {
     go_config c{};
     c.dump_signal = SIGUSR2;
@@ -75,6 +82,7 @@ TEST(DumpSignal, ByConfig) {
 }
 
 TEST(DumpSignal, ByEnvironment) {
+  SKIP_TSAN();
   ExpectDump(RunChild([] {
     setenv("GOLIB_DEBUG", "sigquit", 1);
     signal(SIGQUIT, [](int) { __atomic_store_n(&interrupted, 1, __ATOMIC_RELAXED); });
