@@ -390,9 +390,9 @@ static void escaped(json *j, const char *from) {
       c[0] = '\\';
       c[1] = (char)*s;
     } else if (*s < 0x20) {
-      memcpy(c, "\\u00", 4);
-      c[4] = "0123456789abcdef"[*s >> 4];
-      c[5] = "0123456789abcdef"[*s & 15];
+      text(j, "\\u00");
+      c[0] = "0123456789abcdef"[*s >> 4];
+      c[1] = "0123456789abcdef"[*s & 15];
     } else {
       memcpy(c, s, (size_t)n);
     }

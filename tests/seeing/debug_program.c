@@ -30,6 +30,7 @@ GO_FUNC(sleeper, (go_nsec, d)) {
 
 GO_FUNC(never_run, (int, x)) { kept += x; }
 
+void stop_here(void);
 __attribute__((noinline)) void stop_here(void) { kept++; }
 
 static int waiting(void) {
