@@ -90,24 +90,6 @@ struct Handler {
   ~Handler() { sigaction(sig, &old, nullptr); }
 };
 
-// Two goroutines that hand over to each other until stop().
-template <class F>
-void WithGoroutines(F stop_after) {
-  RunGo([&] {
-    std::atomic<bool> stop{false};
-    Chan<int> a(1), b(1);
-    go_wg wg{};
-    SPAWN_WG(&wg, [&] { ProfileBody(a.get(), b.get(), &stop); });
-    SPAWN_WG(&wg, [&] { ProfileBody(b.get(), a.get(), &stop); });
-    stop_after();
-    stop = true;
-    a.Close();
-    (void)b.TryRecv(nullptr);
-    (void)b.TrySend(1);
-    go_wg_wait(&wg);
-  });
-}
-
 #define SKIP_SANITIZERS()                                                       \
   if (golib_test::kSanitized) {                                                 \
     GTEST_SKIP() << "sanitizers delay signals, and have frames without tables"; \
@@ -146,20 +128,36 @@ TEST(Profile, SigprofInARunningProgram) {
 
 std::atomic<int> steps_left;
 
-// Stops after every single instruction: of the goroutines, the scheduler, the switch.
+// Stops after every single instruction: of the goroutines, the scheduler, the switch. In an embedded scheduler: no other
+// thread takes the P from one that is so slow, and none is started, during which the C library blocks signals.
 TEST(Profile, AtEveryInstruction) {
   SKIP_SANITIZERS();
-  golib_test::Procs one(1);
-  Handler h(SIGTRAP, [](int, siginfo_t *, void *c) {
-    Unwind(c);
-    if (--steps_left <= 0) static_cast<ucontext_t *>(c)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
-  });
-  WithGoroutines([] {
-    for (int i = 0; i < 20; i++) go_yield();
+  EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
+  go_config cfg{};
+  cfg.embedded = true;
+  ASSERT_EQ(go_init(&cfg), 0);
+  std::atomic<bool> stop{false};
+  Chan<int> a(1), b(1);
+  SPAWN([&] { ProfileBody(a.get(), b.get(), &stop); });
+  SPAWN([&] { ProfileBody(b.get(), a.get(), &stop); });
+  for (int i = 0; i < 20; i++) (void)!go_step(10);
+  {
+    Handler h(SIGTRAP, [](int, siginfo_t *, void *c) {
+      Unwind(c);
+      if (--steps_left <= 0) static_cast<ucontext_t *>(c)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+    });
     steps_left = 30000;
     __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
-    while (steps_left > 0) go_yield();
-  });
+    while (steps_left > 0) (void)!go_step(10);
+  }
+  stop = true;
+  while (go_count() > 0) {
+    (void)b.TryRecv(nullptr);
+    (void)b.TrySend(1);
+    (void)a.TryRecv(nullptr);
+    (void)a.TrySend(1);
+    (void)!go_step(10);
+  }
   EXPECT_EQ(broken, 0) << "at " << std::hex << broken_pc;
   EXPECT_GE(samples, 30000);
   EXPECT_GT(in_switch, 100);
