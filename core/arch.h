@@ -31,11 +31,14 @@ typedef struct go_arch_ctx_ {
 void *go_arch_switch_(go_arch_ctx_ *from, const go_arch_ctx_ *to, void *arg);
 
 /* Makes *c a computation that calls entry(arg of the first switch to it) on the empty stack that ends at
- * `top` (16-byte aligned). Floating-point control starts with the platform's default. entry never returns. */
-void go_arch_ctx_init_(go_arch_ctx_ *c, void *top, void (*entry)(void *));
+ * `top` (16-byte aligned). Floating-point control starts with the platform's default. entry never returns.
+ * low: the stack's lowest address; limit: what go_os_stack_ready_ returned. Systems that keep a thread's stack in
+ * mind are told of both at each switch; others do not look at them. */
+void go_arch_ctx_init_(go_arch_ctx_ *c, void *top, void (*entry)(void *), const void *low,
+                       const void *limit);
 
-/* Leaves everything that is on the current stack behind and calls entry(arg) at `top`, which may be the
- * top of the very stack it runs on. Never returns. */
+/* Leaves everything that is on the current stack behind and calls entry(arg) at `top` of the very stack it runs on.
+ * Never returns. */
 _Noreturn void go_arch_restart_(void *top, void (*entry)(void *), void *arg);
 
 /* Calls fn(arg) on the current stack and returns 0; or 1 when go_arch_unwind_(mark) was called in it,
@@ -53,8 +56,8 @@ void go_arch_relax_(void);
 int go_arch_backtrace_(const go_arch_ctx_ *c, const void *lo, const void *hi, void **ret_pcs,
                        int n);
 
-/* The same from a frame pointer on, such as that of a fault (go_os_fault_regs_), whose own PC is not
- * among them. Async-signal-safe. */
+/* The same from a frame on, which is one of the caller's or of who called it (__builtin_frame_address), or what
+ * go_os_fault_regs_ gave for that of a fault; its own PC is not among them. Async-signal-safe. */
 int go_arch_backtrace_fp_(const void *frame, const void *lo, const void *hi, void **ret_pcs, int n);
 
 /* "amd64", "arm64". */

@@ -3,7 +3,6 @@
 #include <golib/go.h>
 
 #include <limits.h>
-#include <string.h>
 
 #include "core/os.h"
 
@@ -13,7 +12,7 @@ const char *go_strerror(int code) {
   case name: return text;
     GO_ERRORS(TEXT)
 #undef TEXT
-    default: return code >= 0 ? "success" : strerror(code == INT_MIN ? code : -code);
+    default: return code >= 0 ? "success" : go_os_error_text_(code == INT_MIN ? code : -code);
   }
 }
 

@@ -12,34 +12,31 @@
 
 #define BOTH (GO_FD_READ | GO_FD_WRITE)
 
-/* Registered. What is ready, not 0, or a code. */
+/* Registered. What is ready, a code, or 0: woken, but it is ready no more. */
 static int wait_ready(go_ctx *ctx, go_pd_ *pd, intptr_t fd, int events) {
   int dir = events == GO_FD_WRITE ? GO_PD_WRITE_ : GO_PD_READ_;
   if (events == BOTH) {
     go_pd_any_(pd);
   }
-  for (;;) {
-    int r = go_pd_check_(pd, dir);
-    if (r == 0) {
-      r = go_os_fd_poll_(fd, events);
-    }
-    if (r == 0) {
-      r = go_pd_wait_(ctx, pd, dir, GO_PD_WAITS_);
-    }
-    if (r != 0) {
-      return r;
-    }
+  int r = go_os_fd_poll_(fd, events);
+  if (r == 0) {
+    r = go_pd_wait_(ctx, pd, dir, GO_PD_WAITS_);
   }
+  return r != 0 ? r : go_os_fd_poll_(fd, events);
 }
 
+/* Anew after each waking: not every poller tells of a second change by itself. */
 static int register_and_wait(go_ctx *ctx, intptr_t own, int events) {
   go_pd_ *pd;
-  int r = go_pd_open_(own, &pd);
-  if (r != 0) {
-    return r == -EPERM ? events : r; /* what cannot be polled is always ready */
-  }
-  r = wait_ready(ctx, pd, own, events);
-  go_pd_close_(pd, own);
+  int r;
+  do {
+    r = go_pd_open_(own, &pd);
+    if (r != 0) {
+      return r == -EPERM ? events : r; /* what cannot be polled is always ready */
+    }
+    r = wait_ready(ctx, pd, own, events);
+    go_pd_close_(pd, own);
+  } while (r == 0);
   return r;
 }
 
@@ -62,6 +59,6 @@ int go_fd_wait(go_ctx *ctx, intptr_t fd, int events) {
     return r;
   }
   r = register_and_wait(ctx, own, events);
-  (void)go_os_file_close_(own);
+  go_os_fd_close_(own);
   return r;
 }

@@ -212,6 +212,21 @@ int go_pd_wait_until_(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until) 
   return wait_until(ctx, pd, dir, why, until);
 }
 
+void go_pd_wait_event_(go_pd_ *pd, int dir, int why) {
+  go_m_ *m = go_enter_();
+  pd_wait w = {.g = m->cur, .seq = go_claim_open_(m->cur)};
+  go_lock_(&pd->lock);
+  if (go_ld_rlx(&pd->wait[dir]) == GO_PD_READY_) {
+    go_st_rlx(&pd->wait[dir], NULL);
+    go_unlock_(&pd->lock);
+    return;
+  }
+  go_prepark_(m, reason_of[why]);
+  go_st_rlx(&pd->wait[dir], &w);
+  go_unlock_(&pd->lock);
+  (void)go_park_(m);
+}
+
 static void ready(go_m_ *m, go_g_ *g) {
   if (g != NULL) {
     go_ready_(m, g);
@@ -403,33 +418,62 @@ static void put_pd(pd_full *f) {
   go_unlock_(&free_lock);
 }
 
-int go_pd_open_(intptr_t fd, go_pd_ **ret) {
+/* Counted before it is registered: an event may come at once. */
+static int begin(pd_full **ret, uint64_t *ret_key, bool *ret_first) {
   pd_full *f = get_pd();
   if (f == NULL) {
     return GO_ENOMEM;
   }
   f->life = life;
-  uint64_t key = reset(f);
-  bool none_before = go_add_sc(&GO_S->npd, 1u) == 0;
-  int err = go_poll_add_(fd, key);
+  *ret_key = reset(f);
+  *ret_first = go_add_sc(&GO_S->npd, 1u) == 0;
+  *ret = f;
+  return 0;
+}
+
+static void began(bool first) {
+  if (first && go_nobody_polls_()) { /* Ms that sleep do not look into the poller: have one do so */
+    go_wake_();
+  }
+}
+
+int go_pd_open_(intptr_t fd, go_pd_ **ret) {
+  pd_full *f;
+  uint64_t key;
+  bool first;
+  int err = begin(&f, &key, &first);
+  if (err != 0) {
+    return err;
+  }
+  err = go_poll_add_(fd, key);
   if (err != 0) {
     (void)go_sub_sc(&GO_S->npd, 1u);
     end_generation(f);
     put_pd(f);
     return err;
   }
-  if (none_before &&
-      go_nobody_polls_()) { /* Ms that sleep do not look into the poller: have one do so */
-    go_wake_();
-  }
+  began(first);
   *ret = &f->pd;
   return 0;
 }
 
+int go_pd_open_own_(go_pd_ **ret, uint64_t *ret_key) {
+  pd_full *f;
+  bool first;
+  int err = begin(&f, ret_key, &first);
+  if (err == 0) {
+    began(first);
+    *ret = &f->pd;
+  }
+  return err;
+}
+
 void go_pd_close_(go_pd_ *pd, intptr_t fd) {
   pd_full *f = full(pd);
-  (void)go_poll_del_(
-      fd); /* it fails when the scheduler has been stopped meanwhile, or fd was closed by a stranger */
+  if (fd != -1) {
+    (void)go_poll_del_(
+        fd); /* it fails when the scheduler has been stopped meanwhile, or fd was closed by a stranger */
+  }
   end_generation(f);
   if (f->life == life) {
     (void)go_sub_sc(&GO_S->npd, 1u);

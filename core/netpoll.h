@@ -15,6 +15,9 @@
  * No wait misses anything, as what becomes ready is remembered until a wait has returned for it; so one may return for
  * what a try has used already, and another try comes to nothing.
  * Only one may wait per direction at a time: callers see to that.
+ *
+ * Completion backends do likewise: start an operation, wait until it is done, look at what has become of it. When a wait
+ * ends early they call the operation off, and wait for its end all the same.
  */
 #ifndef GOLIB_CORE_NETPOLL_H_
 #define GOLIB_CORE_NETPOLL_H_
@@ -43,6 +46,8 @@ typedef struct go_pd_ {
 
 /* Registers fd. 0, GO_ENOMEM, or the poller's error (-EPERM: always ready, as files are). The scheduler is up. */
 int go_pd_open_(intptr_t fd, go_pd_ **ret);
+/* For completion backends: registers nothing; their events name *ret_key. Their go_pd_close_ gets -1. */
+int go_pd_open_own_(go_pd_ **ret, uint64_t *ret_key);
 /* From now on whoever waits to read is also woken when it can be written. What is ready already is not told. */
 void go_pd_any_(go_pd_ *pd);
 /* From now on all waits end with GO_ECLOSED. Any number of times, any thread. */
@@ -72,6 +77,10 @@ static inline bool go_pd_more_(go_pd_ *pd) {
 int go_pd_wait_(go_ctx *ctx, go_pd_ *pd, int dir, int why);
 /* The same, but GO_EAGAIN at the instant `until`; 0: never. */
 int go_pd_wait_until_(go_ctx *ctx, go_pd_ *pd, int dir, int why, int64_t until);
+
+/* For completion backends, which have called an operation off and need its end, as it uses the caller's memory: waits
+ * for an event whatever the deadline and closing say. It may return without one. */
+void go_pd_wait_event_(go_pd_ *pd, int dir, int why);
 
 /* Bits of go_pd_deadline_. */
 enum { GO_PD_FOR_READ_ = 1, GO_PD_FOR_WRITE_ = 2 };

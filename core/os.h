@@ -99,8 +99,9 @@ int go_os_file_sync_(intptr_t file);
 /* Which of events, GO_FD_... of golib/block.h, the descriptor is ready for now: 0 or more. An error or a hang-up counts as
  * ready for all. Or a negative code: -EBADF. Never blocks. */
 int go_os_fd_poll_(intptr_t fd, int events);
-/* A second descriptor for the same thing, which go_os_file_close_ closes. 0, -EMFILE, -EBADF. */
+/* A second descriptor for the same thing, which go_os_fd_close_ closes. 0, -EMFILE, -EBADF. */
 int go_os_fd_dup_(intptr_t fd, intptr_t *ret);
+void go_os_fd_close_(intptr_t fd);
 
 /* ---- names ---- */
 
@@ -113,14 +114,25 @@ int go_os_resolve_(const char *host,
 
 /* ---- memory ---- */
 
+/* size bytes aligned to `align`, a power of two, from the C library; NULL: no memory. */
+void *go_os_alloc_(size_t align, size_t size);
+void go_os_free_(void *p);
 /* Bytes of a page, a power of two. */
 size_t go_os_page_(void);
 /* Reserves `size` bytes of readable, writable, zero address space, aligned to `align` (a power of
  * two, at least a page) that costs memory only where it is touched: no swap is reserved, no huge
  * pages are used. NULL when the system refuses. */
 void *go_os_reserve_(size_t size, size_t align);
+/* The same for stacks, of which each is made ready before it is used. */
+void *go_os_reserve_stacks_(size_t size, size_t align);
 /* Gives a whole reservation back. */
 void go_os_release_(void *p, size_t size);
+/* Sees to it that a stack can be run on whose lowest address is `low` (of a reservation for stacks), and which is used
+ * from `start` downwards: `size` bytes below at once, by anybody, the rest as it grows, frame by frame. Returns down to
+ * where that is so now; NULL: no memory. Where the first touch is enough it does nothing. */
+void *go_os_stack_ready_(void *low, void *start, size_t size);
+/* Whether go_os_stack_ready_ does nothing; else a stack needs some room below for the report of its overflow. */
+extern const bool go_os_stacks_grow_by_touch_;
 /* Drops the contents of [p, p+size), whole pages: they read as zero when touched next and
  * cost nothing until then. Guards in the range stay. */
 void go_os_decommit_(void *p, size_t size);
@@ -157,7 +169,7 @@ bool go_os_peek_(void *to, const void *from, size_t n);
  * in signal context: async-signal-safe calls only. 0 or a negative code. */
 int go_os_on_fault_(bool (*fn)(void *addr, void *context));
 /* Where the code that the handler's `context` interrupted was: its PC, stack pointer and frame pointer. The stack
- * pointer tells whose stack overflowed when a frame jumped past the guard; the frame pointer is for
+ * pointer tells whose stack overflowed when a frame jumped past the guard; the frame pointer is only for
  * go_arch_backtrace_fp_. Async-signal-safe. */
 void go_os_fault_regs_(const void *context, void **ret_pc, void **ret_sp, void **ret_fp);
 /* Undoes go_os_on_fault_ if nobody has replaced our handler since. */
@@ -176,6 +188,8 @@ void go_os_off_signal_(void);
 
 /* errno of the calling thread, read afresh. */
 int go_os_errno_(void);
+/* The text of a value of errno, as strerror's. */
+const char *go_os_error_text_(int err);
 
 /* ---- the end ---- */
 

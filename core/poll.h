@@ -50,9 +50,10 @@ void go_poll_event_(uint64_t key, uint32_t events, int64_t result);
  * in every event of the handle for as long as it is so. */
 enum { GO_POLL_IN_ = 1, GO_POLL_OUT_ = 2, GO_POLL_ERR_ = 4, GO_POLL_HUP_ = 8, GO_POLL_PRI_ = 16 };
 
-/* Registers a handle once, for both directions, edge-triggered where that exists; events name
+/* Registers a handle once, for both directions, edge-triggered; events name
  * `key`, which is not UINT64_MAX. What is ready already is reported as an edge. 0 or a negative
- * code (-EPERM: cannot be polled). */
+ * code (-EPERM: cannot be polled). Where there are no edges (poll/iocp) IN and OUT are reported once each; there sockets of
+ * net's are not registered, and only go_fd_wait's come here. */
 int go_poll_add_(intptr_t handle, uint64_t key);
 /* Undoes it, before the handle is closed. Events that are in flight may still come: the key carries
  * a generation, and core drops those that are stale. */

@@ -164,7 +164,7 @@ void go_p_handoff_(go_p_ *p) {
 }
 
 static go_p_ *make_p(uint32_t id) {
-  go_p_ *p = aligned_alloc(GO_CACHE_LINE_, sizeof *p);
+  go_p_ *p = go_os_alloc_(GO_CACHE_LINE_, sizeof *p);
   if (p == NULL) {
     return NULL;
   }
@@ -208,7 +208,7 @@ static go_m_ *take_spare(go_m_ **of) {
 
 static go_m_ *new_m(void) {
   size_t size = (sizeof(go_m_) + GO_CACHE_LINE_ - 1) & ~(size_t)(GO_CACHE_LINE_ - 1);
-  go_m_ *m = aligned_alloc(GO_CACHE_LINE_, size);
+  go_m_ *m = go_os_alloc_(GO_CACHE_LINE_, size);
   if (m != NULL) {
     memset(m, 0, size);
     go_st_rlx(&m->hold.in, 1u); /* until it runs a goroutine */
@@ -615,7 +615,8 @@ static uint32_t default_stack(const go_config *cfg, bool *ret_fixed) {
   const char *s = getenv("GOLIB_STACK");
   size_t size = cfg->stack_size != 0 ? cfg->stack_size : s != NULL ? parse_size(s) : 0;
   *ret_fixed = size != 0;
-  return size == 0 ? GO_STACK_CLASS_DEFAULT_ : go_stack_class_(size);
+  uint32_t cls = size == 0 ? GO_STACK_CLASS_DEFAULT_ : go_stack_class_(size);
+  return cls == 0 ? 0 : go_stack_slot_class_(cls);
 }
 
 /* golib inside another event loop: see core/step.c. init_lock held, by the host. */
@@ -640,7 +641,7 @@ static void stop_embedded(void) {
     if (go_m_get_() == go_host_()) { /* else it is another thread's signal stack, and stays */
       go_os_fault_stack_free_(GO_S->step_m->fault_stack);
     }
-    free(GO_S->step_m);
+    go_os_free_(GO_S->step_m);
   }
 }
 
@@ -648,7 +649,7 @@ static void free_ms(go_m_ *m) {
   while (m != NULL) {
     go_m_ *next = m->link;
     go_extra_free_(&m->thread_g);
-    free(m);
+    go_os_free_(m);
     m = next;
   }
 }
@@ -659,7 +660,7 @@ static void release_all(void) {
   for (uint32_t i = 0; i < go_ld_rlx(&GO_S->np_made); i++) {
     go_tm_drop_(&GO_S->all_p[i]->tm);
     go_tm_heap_free_(&GO_S->all_p[i]->tm);
-    free(GO_S->all_p[i]);
+    go_os_free_(GO_S->all_p[i]);
   }
   go_spawn_fini_();
   go_stack_fini_();

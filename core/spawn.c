@@ -227,8 +227,15 @@ static void lsan(const go_g_ *g, void (*f)(const void *, size_t)) {
 }
 #endif
 
-static void init_ctx(go_g_ *g, char *start) {
-  go_arch_ctx_init_(&g->ctx, start, go_g_entry_);
+/* `args` bytes from start upwards are written by others before it runs. NULL: no memory. */
+static void *ready_stack(go_g_ *g, char *start, size_t args) {
+  char *low = go_stack_low_(g->stack_class, g->stack_top);
+  return go_os_stack_ready_(low, start + args, args + GO_ARCH_FRAME_MAX_);
+}
+
+static void init_ctx(go_g_ *g, char *start, const void *limit) {
+  const char *low = go_stack_low_(g->stack_class, g->stack_top);
+  go_arch_ctx_init_(&g->ctx, start, go_g_entry_, low, limit);
 #if defined(GO_TSAN_)
   g->fiber = __tsan_create_fiber(0);
 #elif defined(GO_ASAN_)
@@ -239,7 +246,12 @@ static void init_ctx(go_g_ *g, char *start) {
 
 void go_bind_(go_m_ *m, go_g_ *g) {
   set_stack(g, GO_S->stack_class, take_stack(m->p));
-  init_ctx(g, go_stack_start_(g->stack_class, g->stack_top));
+  char *start = go_stack_start_(g->stack_class, g->stack_top);
+  void *limit = ready_stack(g, start, 0);
+  if (limit == NULL) {
+    go_fatal_("no memory for the stack of a goroutine");
+  }
+  init_ctx(g, start, limit);
 }
 
 /* Binds a stack now: for sizes of its own, and for arguments that do not fit into the G (args NULL: just
@@ -256,14 +268,21 @@ static int bind_early(go_m_ *m, go_g_ *g, uint32_t cls, const void *args, size_t
   }
   set_stack(g, cls, top);
   char *start = go_stack_start_(cls, top);
-  if (size > GO_G_INLINE_) {
-    start -= (size + 15) & ~(size_t)15;
+  size_t room = size > GO_G_INLINE_ ? (size + 15) & ~(size_t)15 : 0;
+  start -= room;
+  void *limit = ready_stack(g, start, room);
+  if (limit == NULL) {
+    g->stack_top = NULL;
+    go_stack_put_(cls, top);
+    return GO_ENOMEM;
+  }
+  if (room > 0) {
     if (args != NULL) {
       memcpy(start, args, size);
     }
     g->arg = start;
   }
-  init_ctx(g, start);
+  init_ctx(g, start, limit);
   return 0;
 }
 
@@ -348,6 +367,7 @@ static int spawn_held(go_m_ *m, const go_spawn_ *how, void (*fn)(void *), const 
   if (cls == 0 || size > ((size_t)1 << cls) / 2) {
     return GO_EINVAL;
   }
+  cls = go_stack_slot_class_(cls);
   if (GO_S->max_g != 0 && over_limit()) {
     return GO_EAGAIN;
   }

@@ -42,6 +42,9 @@ static depot depots[GO_STACK_CLASS_MAX_ + 1];
 static uint32_t counted_procs; /* under the default depot's lock */
 static const char *why_failed = "the address space is used up";
 
+/* Where an overflow is reported on the stack itself: 128 KiB. */
+#define CLASS_MIN_REPORT 17u
+
 static size_t class_size(uint32_t cls) { return (size_t)1 << cls; }
 
 uint32_t go_stack_class_(size_t size) {
@@ -53,6 +56,10 @@ uint32_t go_stack_class_(size_t size) {
     cls++;
   }
   return cls;
+}
+
+uint32_t go_stack_slot_class_(uint32_t cls) {
+  return go_os_stacks_grow_by_touch_ || cls >= CLASS_MIN_REPORT ? cls : CLASS_MIN_REPORT;
 }
 
 const char *go_stack_why_(void) { return why_failed; }
@@ -135,7 +142,7 @@ static int lay_guards(uint32_t cls, char *base, size_t size, bool all) {
 /* Address space for slots, with the guards that are laid now. NULL: why_failed tells. */
 static char *reserve(uint32_t cls, size_t slots, bool all_guards) {
   size_t size = slots << cls;
-  char *base = go_os_reserve_(size, class_size(cls));
+  char *base = go_os_reserve_stacks_(size, class_size(cls));
   if (base == NULL) {
     why_failed = "the address space is used up";
     return NULL;

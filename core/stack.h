@@ -34,6 +34,8 @@
 
 /* The class of a size in bytes, rounded up; 0 when it is out of range. */
 uint32_t go_stack_class_(size_t size);
+/* The class of the slots that stacks of that class get: larger where an overflow needs some room. */
+uint32_t go_stack_slot_class_(uint32_t cls);
 /* Reserves the first slots of the default class and picks a smaller one when the address space does not
  * allow it (unless `fixed`). Stores GO_S->stack_class. 0, GO_ENOMEM. */
 int go_stack_init_(uint32_t cls, bool fixed, uint32_t procs);

@@ -125,7 +125,7 @@ static int resize(go_tm_heap_ *h, size_t cap) {
   if (cap > UINT32_MAX / 2) {
     return GO_ENOMEM;
   }
-  go_tm_entry_ *raw = aligned_alloc(GO_CACHE_LINE_, (cap + LINE_ENTRIES) * sizeof *raw);
+  go_tm_entry_ *raw = go_os_alloc_(GO_CACHE_LINE_, (cap + LINE_ENTRIES) * sizeof *raw);
   if (raw == NULL) {
     return GO_ENOMEM;
   }
@@ -159,7 +159,7 @@ static inline void trim(go_tm_heap_ *h) {
 
 void go_tm_heap_free_(go_tm_heap_ *h) {
   if (h->e != NULL) {
-    free(h->e - (LINE_ENTRIES - 1));
+    go_os_free_(h->e - (LINE_ENTRIES - 1));
   }
 }
 

@@ -88,7 +88,9 @@ class Arch : public testing::Test {
     the_pair = &pair_;
     memset(&pair_.main, 0, sizeof pair_.main);
   }
-  void Make(void (*entry)(void *)) { go_arch_ctx_init_(&pair_.other, pair_.stack.top(), entry); }
+  void Make(void (*entry)(void *)) {
+    go_arch_ctx_init_(&pair_.other, pair_.stack.top(), entry, pair_.stack.lo, pair_.stack.lo);
+  }
   void *Go(void *arg) { return go_arch_switch_(&pair_.main, &pair_.other, arg); }
   Pair pair_;
 };

@@ -5,7 +5,7 @@
  * (vector and mask registers, the exception flags of MXCSR) belongs to the caller of
  * go_arch_switch_.
  *
- * A suspended computation; frame.h names the offsets:
+ * A suspended computation; frame_sysv.h names the offsets:
  *
  *     higher addresses
  *          | frame of go_arch_switch_'s caller    |
@@ -38,7 +38,7 @@
  * Shadow stacks (SHSTK) are not supported, and the property note below does not claim them: the
  * linker then leaves the mark off the whole program.
  */
-#include "frame.h"
+#include "frame_sysv.h"
 
 /* What differs between Mach-O and ELF: C's names, and what is said about symbols. */
 #if defined(__APPLE__)

@@ -1,5 +1,6 @@
 /* os/posix/errno.c: errno of the thread that runs this. */
 #include <errno.h>
+#include <string.h>
 
 #include "core/os.h"
 
@@ -8,3 +9,5 @@ __attribute__((noinline)) int go_os_errno_(void) {
   __asm__ volatile("" ::: "memory");
   return errno;
 }
+
+const char *go_os_error_text_(int err) { return strerror(err); }

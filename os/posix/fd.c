@@ -36,6 +36,8 @@ int go_os_fd_poll_(intptr_t fd, int events) {
   return r;
 }
 
+void go_os_fd_close_(intptr_t fd) { (void)go_os_file_close_(fd); }
+
 int go_os_fd_dup_(intptr_t fd, intptr_t *ret) {
   GO_KEEP_ERRNO_BEGIN();
   int copy = fcntl(fd_of(fd), F_DUPFD_CLOEXEC, 0);

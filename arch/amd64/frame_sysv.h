@@ -1,4 +1,4 @@
-/* arch/amd64/frame.h: the frame that a suspended computation leaves on its stack, for assembly and
+/* arch/amd64/frame_sysv.h: the frame that a suspended computation leaves on its stack, for assembly and
  * C.
  *
  * What gdb and lldb scripts know about it, too: the frame pointer and the return address lie next

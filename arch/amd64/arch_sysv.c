@@ -1,10 +1,10 @@
-/* arch/amd64/arch_amd64.c: what of core/arch.h needs no assembly: walking stacks by frame pointers.
+/* arch/amd64/arch_sysv.c: what of core/arch.h needs no assembly: walking stacks by frame pointers.
  * */
 #include "core/arch.h"
 
 #include <stdbool.h>
 
-#include "frame.h"
+#include "frame_sysv.h"
 
 /* The frame of ctx_sysv.S in C, to hold its offsets to it. */
 struct frame {
@@ -13,16 +13,16 @@ struct frame {
   uint64_t r12, r13, r14, r15, rbx, rbp;
   void *rip;
 };
-_Static_assert(offsetof(struct frame, mxcsr) == GO_FRAME_MXCSR_, "frame.h");
-_Static_assert(offsetof(struct frame, x87cw) == GO_FRAME_X87CW_, "frame.h");
-_Static_assert(offsetof(struct frame, r12) == GO_FRAME_R12_, "frame.h");
-_Static_assert(offsetof(struct frame, r13) == GO_FRAME_R13_, "frame.h");
-_Static_assert(offsetof(struct frame, r14) == GO_FRAME_R14_, "frame.h");
-_Static_assert(offsetof(struct frame, r15) == GO_FRAME_R15_, "frame.h");
-_Static_assert(offsetof(struct frame, rbx) == GO_FRAME_RBX_, "frame.h");
-_Static_assert(offsetof(struct frame, rbp) == GO_FRAME_RBP_, "frame.h");
-_Static_assert(offsetof(struct frame, rip) == GO_FRAME_RIP_, "frame.h");
-_Static_assert(sizeof(struct frame) == GO_FRAME_SIZE_, "frame.h");
+_Static_assert(offsetof(struct frame, mxcsr) == GO_FRAME_MXCSR_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, x87cw) == GO_FRAME_X87CW_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, r12) == GO_FRAME_R12_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, r13) == GO_FRAME_R13_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, r14) == GO_FRAME_R14_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, r15) == GO_FRAME_R15_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, rbx) == GO_FRAME_RBX_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, rbp) == GO_FRAME_RBP_, "frame_sysv.h");
+_Static_assert(offsetof(struct frame, rip) == GO_FRAME_RIP_, "frame_sysv.h");
+_Static_assert(sizeof(struct frame) == GO_FRAME_SIZE_, "frame_sysv.h");
 _Static_assert(GO_FRAME_SIZE_ <= GO_ARCH_FRAME_MAX_, "core leaves room for it");
 _Static_assert(offsetof(go_arch_ctx_, sp) == 0, "ctx_sysv.S");
 
