@@ -3,7 +3,6 @@
  * schedtrace prints from a thread of its own, so that it does so also when no goroutine gets to run. The
  * deadlock check counts it among those that are asleep, as it wakes nobody.
  */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,7 +144,7 @@ static void stop_tracer(void) {
 
 int go_debug_start_(int dump_signal) {
   asked a = read_environment();
-  int sig = dump_signal != 0 ? dump_signal : a.sigquit ? SIGQUIT : 0;
+  int sig = dump_signal != 0 ? dump_signal : a.sigquit ? go_os_dump_signal_ : 0;
   if (sig != 0 && go_os_on_signal_(sig, go_dump_on_signal_) != 0) {
     return GO_EINVAL;
   }

@@ -57,6 +57,9 @@ typedef struct go_os_cxx_state_ {
 /* The calling thread's, at the same place as long as it lives; NULL when the program has no C++ in it. */
 go_os_cxx_state_ *go_os_cxx_(void);
 
+/* Where golib/cxx.h's frame_ is NULL, what it would find. try_fn: the address of a C++ function with a try block. */
+void *go_os_cxx_frame_(const void *from, uintptr_t try_fn);
+
 /* ---- one fence for all threads ---- */
 
 /* Whether go_os_fence_all_ will work; makes it ready. Cheap while the process has one thread. */
@@ -185,6 +188,8 @@ void go_os_fault_stack_free_(void *stack);
 int go_os_on_signal_(int sig, void (*fn)(void *context));
 /* Undoes it if nobody has replaced our handler since. */
 void go_os_off_signal_(void);
+/* SIGQUIT; 0 where there is nothing like it. */
+extern const int go_os_dump_signal_;
 
 /* errno of the calling thread, read afresh. */
 int go_os_errno_(void);

@@ -232,7 +232,10 @@ static bool run_defers_inside(go_g_ *g, const go_cxx_ *c, const char *frame, boo
 /* A panic, or with p NULL go_exit, goes on as an exception if there are C++ frames to pass; else returns. */
 static void throw_it(go_g_ *g, go_panic_ *p, const void *from) {
   const go_cxx_ *c = go_ld_acq(&go_cxx_registered_);
-  const char *frame = c != NULL && is_guarded(g) ? c->frame_(from) : NULL;
+  const char *frame = NULL;
+  if (c != NULL && is_guarded(g)) {
+    frame = c->frame_ != NULL ? c->frame_(from) : go_os_cxx_frame_(from, (uintptr_t)c->call_);
+  }
   if (frame == NULL) {
     return;
   }

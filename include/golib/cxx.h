@@ -31,7 +31,7 @@ typedef struct go_cxx_ {
   int (*call_)(void (*fn)(void *), void *arg, void (*caught)(void *to, const go_thrown_ *),
                void *to);
   /* The stack pointer of the innermost frame, outwards from the one with frame address `from`,
-   * that has cleanups or handlers. NULL: there is none, or the stack cannot be walked. */
+   * that has cleanups or handlers. NULL: there is none, or the stack cannot be walked. frame_ NULL: golib finds it. */
   void *(*frame_)(const void *from);
   /* Throws a panic; NULL: what go_exit throws. Does not return. */
   void (*throw_)(const go_thrown_ *what);

@@ -242,6 +242,9 @@ inline int call(void (*fn)(void *), void *arg, caught_fn caught, void *to) {
   return how;
 }
 
+#if defined(_WIN32)
+inline constexpr auto first_frame = nullptr; /* frames are described by the system's tables */
+#else
 struct frame_search {
   _Unwind_Word from, found;
 };
@@ -259,6 +262,7 @@ inline void *first_frame(const void *from) {
   _Unwind_Backtrace(look_at_frame, &s);
   return reinterpret_cast<void *>(s.found);
 }
+#endif
 
 inline void raise(const go_thrown_ *what) {
   if (what != nullptr) throw panic_error(*what);

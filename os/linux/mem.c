@@ -80,22 +80,6 @@ void *go_os_reserve_(size_t size, size_t align) {
   return p == MAP_FAILED ? NULL : p;
 }
 
-void *go_os_reserve_stacks_(size_t size, size_t align) { return go_os_reserve_(size, align); }
-
-const bool go_os_stacks_grow_by_touch_ = true;
-
-void *go_os_stack_ready_(void *low, void *start, size_t size) {
-  (void)start;
-  (void)size;
-  return low;
-}
-
-void *go_os_alloc_(size_t align, size_t size) {
-  return aligned_alloc(align, (size + align - 1) & ~(align - 1));
-}
-
-void go_os_free_(void *p) { free(p); }
-
 void go_os_release_(void *p, size_t size) {
   GO_KEEP_ERRNO_BEGIN();
   munmap(p, size);

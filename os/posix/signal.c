@@ -60,3 +60,5 @@ void go_os_off_signal_(void) {
   pthread_mutex_unlock(&lock);
   GO_KEEP_ERRNO_END();
 }
+
+const int go_os_dump_signal_ = SIGQUIT;
