@@ -242,7 +242,7 @@ inline int call(void (*fn)(void *), void *arg, caught_fn caught, void *to) {
   return how;
 }
 
-#if defined(_WIN32)
+#if defined(__SEH__)
 inline constexpr auto first_frame = nullptr; /* frames are described by the system's tables */
 #else
 struct frame_search {
