@@ -17,7 +17,8 @@ GO_EXTERN_C_BEGIN_
  * only the caller's. "same stack as goroutine 2" stands for what was printed shortly before. "locked to
  * thread": go_lock_thread. "leaked": it waits for channels that nobody can use any more but goroutines that are
  * leaked themselves, so it waits for ever; "leaked?": it seems so, but threads are running that might know
- * better. What is referred to from memory that was allocated is taken to be in use.
+ * better. What is referred to from memory that is
+ * allocated, or was, is taken to be in use.
  *
  * Does not stop the goroutines: each entry is right, all of them need not be of one instant. Backtraces follow frame
  * pointers: compile with -fno-omit-frame-pointer to have all functions in them; debuggers need none (tools/gdb).

@@ -1,0 +1,160 @@
+// Goroutines that nothing can wake any more, as go_test_leaks and go_dump tell of them. In a process of its own: what earlier
+// tests have left in memory may look like an address of a channel, which is then taken to be in use.
+
+#include <golib/golib.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "tests/support/golib_test.h"
+
+using golib_test::RunGo;
+using golib_test::Until;
+
+namespace {
+
+// What f(fd) writes.
+template <class F>
+std::string Written(F f) {
+  const char *dir = getenv("TEST_TMPDIR");
+  std::string name = std::string(dir != nullptr ? dir : "/tmp") + "/dump_XXXXXX";
+  int fd = mkstemp(&name[0]);
+  EXPECT_GE(fd, 0);
+  unlink(name.c_str());
+  f(fd);
+  std::string all;
+  char buf[4096];
+  lseek(fd, 0, SEEK_SET);
+  for (ssize_t n; (n = read(fd, buf, sizeof buf)) > 0;) all.append(buf, static_cast<size_t>(n));
+  close(fd);
+  return all;
+}
+
+std::string Dump() { return Written(go_dump); }
+
+bool Has(const std::string &s, const std::string &what) {
+  return s.find(what) != std::string::npos;
+}
+
+extern "C" {
+__attribute__((noinline)) void leak_test_waits(void *p) {
+  go_set_name("waiter");
+  (void)go_chan_recv(static_cast<go_chan *>(p), nullptr);
+  __asm__ volatile("");
+}
+__attribute__((noinline)) void leak_test_outer(void *p) {
+  leak_test_waits(p);
+  __asm__ volatile("");
+}
+}
+
+std::string Leaks(int expected) {
+  return Written([&](int fd) { EXPECT_EQ(go_test_leaks(fd), expected); });
+}
+
+// Starts a goroutine that waits on a channel whose address nobody else keeps.
+__attribute__((noinline)) void LeakOne(void (*fn)(void *)) {
+  go_chan *c = go_chan_new(sizeof(int), 0);
+  EXPECT_EQ(go_spawn(fn, c), 0);
+}
+// Overwrites what calls have left on the stack and in registers.
+__attribute__((noinline)) void Scrub() {
+  volatile char a[4096];
+  for (size_t i = 0; i < sizeof a; i++) a[i] = 0;
+}
+
+int CountOf(const std::string &s, const std::string &what) {
+  int n = 0;
+  for (size_t at = 0; (at = s.find(what, at)) != std::string::npos; at++) n++;
+  return n;
+}
+
+// Goroutines that nothing can wake: told of by go_test_leaks and go_dump. They stay until the process ends.
+TEST(Leaked, ForEver) {
+  if (golib_test::kSanitized) {
+    GTEST_SKIP() << "sanitizers keep addresses of their own: golib does not look for leaks there";
+  }
+  RunGo([] {
+    SPAWN([] {  // on a stack of its own, which ends
+      LeakOne(leak_test_outer);
+      // Two that wait for each other's channels.
+      struct Pair {
+        go_chan *mine, *others;
+      };
+      Pair p = {go_chan_new(sizeof(int), 0), go_chan_new(sizeof(int), 0)};
+      Pair q = {p.others, p.mine};
+      auto wait = [](void *a) {
+        Pair mine = *static_cast<Pair *>(a);
+        (void)go_chan_recv(mine.mine, nullptr);
+        int v = 1;
+        go_chan_send(mine.others, &v);
+      };
+      EXPECT_EQ(go_spawn_copy(wait, &p, sizeof p), 0);
+      EXPECT_EQ(go_spawn_copy(wait, &q, sizeof q), 0);
+      // A select over two channels, and a sender into a full buffer.
+      EXPECT_EQ(go_spawn(
+                    [](void *) {
+                      go_case k[2] = {};
+                      k[0].ch = go_chan_new(sizeof(int), 0);
+                      k[1].ch = go_chan_new(sizeof(int), 0);
+                      (void)go_select(nullptr, k, 2);
+                    },
+                    nullptr),
+                0);
+      EXPECT_EQ(go_spawn(
+                    [](void *) {
+                      go_chan *c = go_chan_new(sizeof(int), 1);
+                      int v = 1;
+                      go_chan_send(c, &v);
+                      go_chan_send(c, &v);
+                    },
+                    nullptr),
+                0);
+      p = q = Pair{};
+    });
+    Scrub();
+    std::string s;
+    Until([&] {
+      s = Leaks(5);
+      return CountOf(s, "leaked") == 5;
+    });
+    EXPECT_EQ(CountOf(s, "leaked"), 5) << s;
+    EXPECT_EQ(CountOf(s, "leaked?"), 0) << s;
+    EXPECT_TRUE(Has(s, "[select")) << s;
+    EXPECT_TRUE(Has(s, "[chan send")) << s;
+    s = Dump();
+    EXPECT_EQ(CountOf(s, "leaked"), 5) << s;
+    // A thread that runs meanwhile might know better.
+    std::atomic<bool> stop{false};
+    std::thread busy([&] {
+      while (!stop) sched_yield();
+    });
+    s = Dump();
+    stop = true;
+    busy.join();
+    EXPECT_EQ(CountOf(s, "leaked?"), 5) << s;
+  });
+}
+
+// 3,000 that wait on one channel, which another of them holds.
+TEST(Leaked, Many) {
+  if (golib_test::kSanitized) {
+    GTEST_SKIP() << "sanitizers keep addresses of their own: golib does not look for leaks there";
+  }
+  RunGo([] {
+    SPAWN([] {
+      go_chan *c = go_chan_new(sizeof(int), 0);
+      for (int i = 0; i < 3000; i++) EXPECT_EQ(go_spawn(leak_test_waits, c), 0);
+    });
+    Scrub();
+    std::string s;
+    Until([&] {
+      s = Leaks(3005);
+      return CountOf(s, "leaked") == 3005;
+    });
+  });
+}
+
+}  // namespace
