@@ -120,9 +120,15 @@ static void hand_over(chunk *c) {
   go_note_wake_(&trace.note);
 }
 
+/* NULL is as short as "". */
+static size_t length(const char *text) {
+  const char *end = text != NULL ? memchr(text, '\0', TEXT_MAX) : NULL;
+  return text == NULL ? 0 : end == NULL ? TEXT_MAX : (size_t)(end - text);
+}
+
 static void put(const go_m_ *m, rec r, const char *text) {
   buffer *b = &buffers[m != NULL && m->p != NULL ? m->p->id : GO_PROCS_MAX_];
-  size_t len = text != NULL ? strnlen(text, TEXT_MAX) : 0;
+  size_t len = length(text);
   size_t size = (sizeof r + len + 1 + 7) & ~(size_t)7;
   chunk *full = NULL;
   go_lock_(&b->lock);
@@ -535,7 +541,7 @@ static void write_ready(json *j, const rec *r) {
 static void write_site(json *j, const rec *r) {
   char name[TEXT_MAX + 8];
   name[0] = ' ';
-  size_t n = strnlen(text_of(r), TEXT_MAX);
+  size_t n = length(text_of(r));
   memcpy(name + 1, text_of(r), n + 1);
   named(j, "thread_name", GOROUTINES, r->g, "G", r->g, n > 0 ? name : "");
 }

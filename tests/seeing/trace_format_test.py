@@ -117,7 +117,8 @@ def check_flows(events):
 def main(program):
     path = os.path.join(os.environ.get("TEST_TMPDIR") or tempfile.mkdtemp(), "trace.json")
     for procs in ("1", "2", "4"):
-        subprocess.run([program, path], check=True, env=dict(os.environ, GOMAXPROCS=procs))
+        emulator = os.environ.get("GOLIB_RUN", "").split()
+        subprocess.run(emulator + [program, path], check=True, env=dict(os.environ, GOMAXPROCS=procs))
         with open(path, encoding="utf-8") as f:
             trace = json.load(f)
         need(set(trace) == {"displayTimeUnit", "traceEvents", "otherData"}, set(trace))
