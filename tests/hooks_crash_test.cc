@@ -35,7 +35,7 @@ TEST(HooksCrash, SwitchInMustNotWait) {
 
 TEST(HooksCrash, SwitchOutMustNotSleep) {
   ChildResult r = RunChild([] {
-    hooks.switch_out = [](void *, uint64_t) { (void)go_sleep(nullptr, GO_MS); };
+    hooks.switch_out = [](void *, uint64_t) { (void)go_sleep(nullptr, GO_MIN); };
     return RunWithHooks();
   });
   ExpectFatal(r, "a hook of go_set_hooks must not suspend");
