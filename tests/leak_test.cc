@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/child.h"
 #include "tests/support/golib_test.h"
 
 using golib_test::RunGo;
@@ -65,6 +66,11 @@ __attribute__((noinline)) void Scrub() {
   for (size_t i = 0; i < sizeof a; i++) a[i] = 0;
 }
 
+#define SKIP_IF_NO_LEAKS_ARE_FOUND()                                                               \
+  if (golib_test::kSanitized || golib_test::Emulated())                                            \
+  GTEST_SKIP() << "sanitizers and emulators keep addresses of their own: golib does not look for " \
+                  "leaks there"
+
 int CountOf(const std::string &s, const std::string &what) {
   int n = 0;
   for (size_t at = 0; (at = s.find(what, at)) != std::string::npos; at++) n++;
@@ -73,9 +79,7 @@ int CountOf(const std::string &s, const std::string &what) {
 
 // Goroutines that nothing can wake: told of by go_test_leaks and go_dump. They stay until the process ends.
 TEST(Leaked, ForEver) {
-  if (golib_test::kSanitized) {
-    GTEST_SKIP() << "sanitizers keep addresses of their own: golib does not look for leaks there";
-  }
+  SKIP_IF_NO_LEAKS_ARE_FOUND();
   RunGo([] {
     SPAWN([] {  // on a stack of its own, which ends
       LeakOne(leak_test_outer);
@@ -140,9 +144,7 @@ TEST(Leaked, ForEver) {
 
 // 3,000 that wait on one channel, which another of them holds.
 TEST(Leaked, Many) {
-  if (golib_test::kSanitized) {
-    GTEST_SKIP() << "sanitizers keep addresses of their own: golib does not look for leaks there";
-  }
+  SKIP_IF_NO_LEAKS_ARE_FOUND();
   RunGo([] {
     SPAWN([] {
       go_chan *c = go_chan_new(sizeof(int), 0);
