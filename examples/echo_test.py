@@ -96,7 +96,7 @@ class Echo(p.Usage, unittest.TestCase):
 
     def test_errors(self):
         status, _, err = p.run(self.program, self.server.addr)
-        self.assertEqual((status, err), (1, f"echo: {self.server.addr}: Address already in use\n"))
+        self.assertEqual((status, err.replace("already ", "")), (1, f"echo: {self.server.addr}: Address in use\n"))  # musl has no "already"
         with socket.socket() as s:  # bound, but not listening
             s.bind(("127.0.0.1", 0))
             addr = "127.0.0.1:%d" % s.getsockname()[1]
