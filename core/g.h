@@ -395,7 +395,7 @@ typedef struct go_sched_ {
   go_m_ *dead_m;       /* workers that have ended as the scheduler stops, to be joined */
   go_m_ *spare_m;      /* Ms of plain threads that have ended, to be used again: never unmapped */
   go_m_ *spare_worker; /* the same of workers */
-  uint32_t fenced;     /* asked of new Ms: 0, or GO_ASKED_FENCED_ */
+  go_a32 fenced;       /* asked of new Ms: 0, or GO_ASKED_FENCED_ */
   go_os_thread_ sysmon;
   go_a32 sysmon_up; /* 1: it exists */
   go_a32 sysmon_quit;

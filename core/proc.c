@@ -212,7 +212,8 @@ static go_m_ *new_m(void) {
   if (m != NULL) {
     memset(m, 0, size);
     go_st_rlx(&m->hold.in, 1u); /* until it runs a goroutine */
-    go_st_rlx(&m->hold.asked, GO_S->fenced);
+    go_st_rlx(&m->hold.asked,
+              go_ld_rlx(&GO_S->fenced)); /* plain threads, made before it is known, hold no P */
     m->rng = go_os_random_() | 1;
   }
   return m;
@@ -716,8 +717,8 @@ static int start(const go_config *cfg) {
   GO_S->main_thread = cfg->main_thread;
   GO_S->watch_after = cfg->watchdog != 0 ? cfg->watchdog : env_time("GOLIB_WATCHDOG", GO_MS, 0);
   GO_S->retake_after = cfg->embedded ? 0 : env_time("GOLIB_RETAKE", GO_US, GO_RETAKE_AFTER_);
-  GO_S->fenced =
-      go_os_fence_init_() ? 0u : GO_ASKED_FENCED_; /* before there are threads: it is cheap then */
+  /* Before there are threads: it is cheap then. */
+  go_st_rlx(&GO_S->fenced, go_os_fence_init_() ? 0u : (uint32_t)GO_ASKED_FENCED_);
   go_st_rlx(&GO_S->embedded, cfg->embedded ? 1u : 0u);
   go_offload_max_((uint32_t)cfg->offload_threads);
   go_st_rlx(&GO_S->careful, (cfg->max_goroutines != 0 ? (uint32_t)GO_CAREFUL_LIMIT_ : 0u) |

@@ -187,7 +187,7 @@ static void retake(go_p_ *const *ps, uint32_t n) {
     return;
   }
   go_fence_sc();
-  mon.no_fence = GO_S->fenced == 0 && !go_os_fence_all_();
+  mon.no_fence = go_ld_rlx(&GO_S->fenced) == 0 && !go_os_fence_all_();
   for (uint32_t i = 0; i < n; i++) {
     if (asked[i] == NULL) {
       continue;
