@@ -35,6 +35,7 @@ int go_cancel_err_(go_ctx *ctx) {
 }
 
 bool go_cancel_add_(go_ctx *ctx, go_cancel_wait_ *w, go_g_ *g, uint32_t seq) {
+  w->listed = false;
   if (go_cancel_never_(ctx)) {
     return true;
   }
