@@ -57,6 +57,8 @@ std::string Entry(const std::string &dump, const std::string &what) {
   return "";
 }
 
+go_wg blockers;
+
 // Functions of a known name, which keep their frames.
 extern "C" {
 __attribute__((noinline)) void dump_test_waits(void *p) {
@@ -76,6 +78,7 @@ __attribute__((noinline)) void dump_test_blocks(void *p) {
         EXPECT_EQ(read(*static_cast<int *>(q), &c, 1), 1);
       },
       p);
+  go_wg_done(&blockers);
   __asm__ volatile("");
 }
 __attribute__((noinline)) void dump_test_blocks_pair(void *p) {
@@ -84,6 +87,7 @@ __attribute__((noinline)) void dump_test_blocks_pair(void *p) {
   char c;
   EXPECT_EQ(read(*static_cast<int *>(p), &c, 1), 1);
   go_blocking_end();
+  go_wg_done(&blockers);
   __asm__ volatile("");
 }
 __attribute__((noinline)) void dump_test_dumps(std::string *ret) {
@@ -170,6 +174,7 @@ TEST(Dump, BlockingCalls) {
     int a[2], b[2];
     ASSERT_EQ(pipe(a), 0);
     ASSERT_EQ(pipe(b), 0);
+    go_wg_add(&blockers, 2);
     EXPECT_EQ(go_spawn(dump_test_blocks, &a[0]), 0);
     EXPECT_EQ(go_spawn(dump_test_blocks_pair, &b[0]), 0);
     std::string e = UntilSaid("\"blocker\"", "[blocking call");
@@ -178,7 +183,7 @@ TEST(Dump, BlockingCalls) {
     EXPECT_TRUE(Has(e, "dump_test_blocks_pair+")) << e;
     EXPECT_EQ(write(a[1], "x", 1), 1);
     EXPECT_EQ(write(b[1], "x", 1), 1);
-    Until([] { return go_count() == 1; });
+    go_wg_wait(&blockers);
     for (int fd : {a[0], a[1], b[0], b[1]}) close(fd);
   });
 }
