@@ -215,20 +215,28 @@ TEST_F(Stats, PollerAndTimers) {
   RunGo([] {
     int fds[2];
     ASSERT_EQ(pipe(fds), 0);
-    go_wg wg{};
-    go_stats a = Read();
-    SPAWN_WG(&wg, [&] { EXPECT_GE(go_fd_wait(nullptr, fds[0], GO_FD_READ), 0); });
-    SPAWN_WG(&wg, [] { EXPECT_EQ(go_sleep(nullptr, 50 * GO_MS), 0); });
-    go_stats s;
-    Until([&] {
+    go_timer timer{};
+    EXPECT_EQ(go_timer_start(
+                  &timer, GO_HOUR, [](void *) {}, nullptr),
+              0);
+    go_stats a = Read(), s;
+    EXPECT_GE(a.timers, 1);
+    EXPECT_TRUE(go_timer_stop(&timer));
+    uint64_t rounds = 0;
+    Until([&] {  // an event that comes before the wait does not wake
+      go_wg waits{};
+      SPAWN_WG(&waits, [&] { EXPECT_GE(go_fd_wait(nullptr, fds[0], GO_FD_READ), 0); });
+      Until([] { return Read().descriptors == 1; });
+      EXPECT_EQ(write(fds[1], "x", 1), 1);
+      go_wg_wait(&waits);
+      char c;
+      EXPECT_EQ(read(fds[0], &c, 1), 1);
       s = Read();
-      return s.descriptors == 1 && s.timers >= 1;
+      rounds++;
+      return s.polled != a.polled;
     });
-    EXPECT_EQ(write(fds[1], "x", 1), 1);
-    go_wg_wait(&wg);
-    s = Read();
     EXPECT_GT(s.polls, a.polls);
-    EXPECT_EQ(s.polled - a.polled, 1u);
+    EXPECT_EQ(s.polled - a.polled, 1u) << rounds;
     close(fds[0]);
     close(fds[1]);
   });
