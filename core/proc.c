@@ -533,6 +533,10 @@ __attribute__((noinline)) go_m_ *go_attach_slow_(void) {
   return m;
 }
 
+__attribute__((noinline)) go_m_ *go_attach_unless_forked_slow_(void) {
+  return go_forked_() ? NULL : go_attach_slow_();
+}
+
 /* ---- giving stacks back ---- */
 
 #define TRIM_AFTER (100 * GO_MS)

@@ -292,9 +292,6 @@ static void check(const go_case *cases, int n) {
   }
 }
 
-/* NULL: this is a forked child. */
-static go_m_ *enter_slow(void) { return go_forked_() ? NULL : go_enter_(); }
-
 int go_select(go_ctx *ctx, go_case *cases, int n) {
   check(cases, n);
   int err = go_cancel_err_(ctx);
@@ -302,7 +299,7 @@ int go_select(go_ctx *ctx, go_case *cases, int n) {
     return err;
   }
   go_m_ *m = go_m_get_();
-  if (GO_UNLIKELY_(m == NULL) && (m = enter_slow()) == NULL) {
+  if (GO_UNLIKELY_(m == NULL) && (m = go_attach_unless_forked_slow_()) == NULL) {
     return GO_EFORKED;
   }
   bool sure;
@@ -314,7 +311,7 @@ int go_select_try(go_case *cases, int n) {
   check(cases, n);
   uint32_t seen[SMALL * 4];
   go_m_ *m = go_m_get_();
-  if (GO_UNLIKELY_(m == NULL) && (m = enter_slow()) == NULL) {
+  if (GO_UNLIKELY_(m == NULL) && (m = go_attach_unless_forked_slow_()) == NULL) {
     return GO_EFORKED;
   }
   bool sure = false;

@@ -428,11 +428,6 @@ static __attribute__((noinline)) int spawn_slow(go_m_ *m, const go_spawn_ *how, 
   return r;
 }
 
-/* NULL: this is a forked child. */
-static __attribute__((noinline)) go_m_ *enter_slow(void) {
-  return go_forked_() ? NULL : go_attach_slow_();
-}
-
 /* The common case, straight down. */
 static inline int spawn(const char *site, void (*on_end)(void *), void *end_arg, void (*fn)(void *),
                         const void *args, size_t size, void (*make)(void *, void *)) {
@@ -440,7 +435,7 @@ static inline int spawn(const char *site, void (*on_end)(void *), void *end_arg,
     go_fatal_("go_spawn of a NULL function");
   }
   go_m_ *m = go_m_get_();
-  if (GO_UNLIKELY_(m == NULL) && (m = enter_slow()) == NULL) {
+  if (GO_UNLIKELY_(m == NULL) && (m = go_attach_unless_forked_slow_()) == NULL) {
     return GO_EFORKED;
   }
   uint32_t was = go_hold_(m);
