@@ -9,35 +9,16 @@
 #include <thread>
 
 #include "tests/support/child.h"
+#include "tests/support/dump.h"
 #include "tests/support/golib_test.h"
 
+using golib_test::Dump;
+using golib_test::Has;
 using golib_test::RunGo;
 using golib_test::Until;
+using golib_test::Written;
 
 namespace {
-
-// What f(fd) writes.
-template <class F>
-std::string Written(F f) {
-  const char *dir = getenv("TEST_TMPDIR");
-  std::string name = std::string(dir != nullptr ? dir : "/tmp") + "/dump_XXXXXX";
-  int fd = mkstemp(&name[0]);
-  EXPECT_GE(fd, 0);
-  unlink(name.c_str());
-  f(fd);
-  std::string all;
-  char buf[4096];
-  lseek(fd, 0, SEEK_SET);
-  for (ssize_t n; (n = read(fd, buf, sizeof buf)) > 0;) all.append(buf, static_cast<size_t>(n));
-  close(fd);
-  return all;
-}
-
-std::string Dump() { return Written(go_dump); }
-
-bool Has(const std::string &s, const std::string &what) {
-  return s.find(what) != std::string::npos;
-}
 
 extern "C" {
 __attribute__((noinline)) void leak_test_waits(void *p) {
