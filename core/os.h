@@ -156,6 +156,9 @@ int go_os_guard_all_(char *const *at, size_t size, char *const *pages, uint32_t 
 int go_os_unguard_(void *p, size_t size);
 /* Whether guards are free of mappings (no limit on their number): Linux 6.13's MADV_GUARD_INSTALL. */
 bool go_os_guard_is_cheap_(void);
+/* How many may still be laid, without asking the system; SIZE_MAX where it sets no limit. Otherwise
+ * *ret_why (static) is what limits it. */
+size_t go_os_guards_left_(const char **ret_why);
 
 /* Calls f(arg, lo, hi) for what this process may write and nobody else shares: data, heaps, stacks, as far as it is
  * not empty. f returns false to end it. Async-signal-safe. 0; -ENOSYS when the system does not tell. */

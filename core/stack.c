@@ -154,9 +154,27 @@ static char *reserve(uint32_t cls, size_t slots, bool all_guards) {
   return base;
 }
 
+/* Slots that are to be reserved with all their guards: no more than there are guards for, besides the lowest one's
+ * own. Who is at the limit asks again for each goroutine, and must not be made to reserve and release each time.
+ * 0: not as many as `want`; why_failed tells. */
+static size_t guarded_slots(size_t slots, size_t want) {
+  const char *why = why_failed;
+  size_t left = go_os_guards_left_(&why);
+  slots = slots < left ? slots : left == 0 ? 0 : left - 1;
+  if (slots >= want) {
+    return slots;
+  }
+  why_failed = why;
+  return 0;
+}
+
 /* d->lock held. Adds a chunk of at least `want` slots. */
 static int grow(uint32_t cls, depot *d, size_t want) {
   size_t slots = d->next_chunk > want ? d->next_chunk : want;
+  d->guards_laid = !go_os_guard_is_cheap_();
+  if (d->guards_laid && (slots = guarded_slots(slots, want)) == 0) {
+    return GO_ENOMEM;
+  }
   chunk *c = malloc(sizeof *c);
   if (c == NULL || tops_room(&d->warm, d->made + slots) != 0 ||
       tops_room(&d->cold, d->made + slots) != 0) {
@@ -164,7 +182,6 @@ static int grow(uint32_t cls, depot *d, size_t want) {
     why_failed = "out of memory";
     return GO_ENOMEM;
   }
-  d->guards_laid = !go_os_guard_is_cheap_();
   c->base = reserve(cls, slots, d->guards_laid);
   if (c->base == NULL && slots > want) {
     slots = want;

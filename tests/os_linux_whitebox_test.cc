@@ -730,12 +730,16 @@ TEST(OldKernel, GuardsAreMappingsUntilThereAreNoMore) {
   size_t n = 0, slot = 4 * Page(), size = max * slot;
   char *p = static_cast<char *>(go_os_reserve_(size, Page()));
   ASSERT_NE(p, nullptr);
-  const char *why = nullptr;
+  const char *why = nullptr, *why_few = nullptr;
   int rc = 0;
+  size_t room = go_os_guards_left_(&why_few);
   while (n < max && (rc = go_os_guard_(p + n * slot, Page(), &why)) == 0) n++;
   EXPECT_EQ(rc, -ENOMEM);
   EXPECT_GT(n, max / 3);
+  EXPECT_EQ(n, room);
+  EXPECT_EQ(go_os_guards_left_(&why_few), 0u);
   ASSERT_NE(why, nullptr);
+  EXPECT_EQ(why_few, why);
   EXPECT_EQ(std::string(why),
             "out of mappings: raise vm.max_map_count (now " + std::to_string(max) + ")");
   // The program has some left.
@@ -745,6 +749,7 @@ TEST(OldKernel, GuardsAreMappingsUntilThereAreNoMore) {
         MAP_FAILED);
   // And guards that are undone can be made again.
   for (size_t i = 0; i < 100; i++) EXPECT_EQ(go_os_unguard_(p + i * slot, Page()), 0);
+  EXPECT_EQ(go_os_guards_left_(&why_few), 100u);
   for (size_t i = 0; i < 100; i++) EXPECT_EQ(go_os_guard_(p + i * slot, Page(), nullptr), 0);
   EXPECT_EQ(go_os_guard_(p + n * slot, Page(), nullptr), -ENOMEM);
   for (size_t i = 0; i < n; i++) go_os_unguard_(p + i * slot, Page());

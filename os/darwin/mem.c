@@ -97,6 +97,11 @@ void go_os_decommit_all_(char *const *starts, uint32_t n, size_t size) {
 
 bool go_os_guard_is_cheap_(void) { return true; } /* no limit on their number */
 
+size_t go_os_guards_left_(const char **ret_why) {
+  (void)ret_why;
+  return SIZE_MAX;
+}
+
 /* Mapped anew first, as protecting alone would keep the contents. */
 int go_os_guard_(void *p, size_t size, const char **ret_why) {
   GO_KEEP_ERRNO_BEGIN();

@@ -177,14 +177,24 @@ bool go_os_guard_is_cheap_(void) {
 
 /* An eighth of the mappings is left to the program: it would not get far without any (malloc,
  * dlopen and thread stacks all map). */
-static bool may_split(void) {
-  uint64_t max = (uint64_t)mapping_limit;
-  return max == 0 || 2 * go_ld_rlx(&split_guards) < max - max / 8;
+static size_t may_split(void) {
+  uint64_t max = (uint64_t)mapping_limit, used = go_ld_rlx(&split_guards);
+  uint64_t all = (max - max / 8) / 2;
+  return max == 0 ? SIZE_MAX : all > used ? (size_t)(all - used) : 0;
+}
+
+size_t go_os_guards_left_(const char **ret_why) {
+  GO_KEEP_ERRNO_BEGIN();
+  probe_guards_once();
+  GO_KEEP_ERRNO_END();
+  size_t left = guards_are_marks ? SIZE_MAX : may_split();
+  if (left != SIZE_MAX) *ret_why = out_of_mappings;
+  return left;
 }
 
 static int guard_by_mapping(void *p, size_t size, const char **ret_why) {
   int err = ENOMEM;
-  if (may_split()) {
+  if (may_split() > 0) {
     go_os_decommit_(p, size);
     err = mprotect(p, size, PROT_NONE) == 0 ? 0 : errno;
     if (err == 0) go_add_rlx(&split_guards, 1);

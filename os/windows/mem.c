@@ -213,6 +213,11 @@ void *go_os_stack_ready_(void *low, void *start, size_t size) {
 
 bool go_os_guard_is_cheap_(void) { return true; }
 
+size_t go_os_guards_left_(const char **ret_why) {
+  (void)ret_why;
+  return SIZE_MAX;
+}
+
 int go_os_guard_(void *p, size_t size, const char **ret_why) {
   (void)ret_why;
   GO_KEEP_ERRORS_BEGIN();
