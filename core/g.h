@@ -400,7 +400,7 @@ typedef struct go_sched_ {
   go_a32 sysmon_up; /* 1: it exists */
   go_a32 sysmon_quit;
   go_a32 sysmon_sleeps; /* 1: until go_sysmon_wake_. Stored under lock */
-  go_note_ sysmon_note;
+  go_os_timer_ sysmon_timer;
   go_a64 nstarted; /* threads started for Ms so far, and */
   go_a64 nretired; /* those that have ended because they were idle. Under lock; read by anybody */
   int64_t

@@ -76,6 +76,18 @@ bool go_os_fence_all_(void);
 int go_os_futex_wait_(uint32_t *addr, uint32_t val, int64_t ns);
 /* Wakes up to n threads that wait on addr. Any lock. Async-signal-safe where the platform allows. */
 void go_os_futex_wake_(uint32_t *addr, int n);
+/* A thread's sleep, whose end others set. To wake a thread that sleeps on a futex takes many microseconds when its
+ * processor sleeps as well; to set a time costs the system call, and wakes nobody before. */
+typedef struct go_os_timer_ {
+  intptr_t handle;
+} go_os_timer_;
+/* 0, -EMFILE, -ENFILE, -ENOMEM. */
+int go_os_timer_open_(go_os_timer_ *ret);
+void go_os_timer_close_(go_os_timer_ *t);
+/* It goes off ns (more than 0) from now, and not when it was to before. Any thread, any lock. */
+void go_os_timer_set_(go_os_timer_ *t, int64_t ns);
+/* Sleeps until it has gone off since the last call, or a while where the system fails. One thread. */
+void go_os_timer_wait_(go_os_timer_ *t);
 /* The monotonic clock, in ns. Any lock. Async-signal-safe. */
 int64_t go_os_now_(void);
 /* 64 bits from the system's random source. Never fails (falls back to the clock). */

@@ -286,11 +286,17 @@ void go_m_loop_(go_m_ *m);
 /* Ps of goroutines that are in user code for long go to others (core/sysmon.c). 0 or -EAGAIN, -ENOMEM. */
 int go_sysmon_start_(void);
 void go_sysmon_stop_(void);
-/* sched.lock held; there is something for it to see. */
+/* How often sysmon looks, and how soon after there is something to see. */
+static inline int64_t go_sysmon_between_(void) {
+  int64_t after = GO_S->retake_after;
+  return (after != 0 && after < GO_RETAKE_AFTER_ ? after : GO_RETAKE_AFTER_) / 2;
+}
+/* sched.lock held; there may be something for it to see by and by. Who is on the way to run a goroutine calls this: nobody is
+ * woken now. */
 static inline void go_sysmon_wake_(void) {
   if (go_ld_rlx(&GO_S->sysmon_sleeps) != 0) {
     go_st_rlx(&GO_S->sysmon_sleeps, 0u);
-    go_note_wake_(&GO_S->sysmon_note);
+    go_os_timer_set_(&GO_S->sysmon_timer, go_sysmon_between_());
   }
 }
 /* From now on threads are not started by threads that goroutines are wired to. */

@@ -11,8 +11,9 @@
  *
  * sysmon is a thread without M and P. While a P is idle there is nothing to take: by the protocol of core/idle.h whatever
  * can run is found by the M of that one, and somebody waits in the poller. So it sleeps, until the last idle P comes into
- * use (go_sysmon_wake_) or one is to go (go_procs); then it looks every 5 ms, so that
- * retakes come up to 5 ms late. With a watchdog it sleeps while all
+ * use (go_sysmon_wake_) or one is to go (go_procs), and 5 ms longer: whoever takes the last idle P on a server that has
+ * little to do does not pay for waking a thread. Then it looks every 5 ms, so that
+ * retakes come up to 10 ms late. With a watchdog it sleeps while all
  * are idle. In an embedded scheduler there is nobody to give a P to, and no sysmon unless there is a watchdog.
  *
  * Go: runtime/proc.go sysmon, retake. Departures: user code is retaken, not only system calls; no preemption
@@ -36,8 +37,7 @@
 
 /* sysmon's own. */
 static struct {
-  uint64_t taken; /* sched.taken at the last look */
-  go_m_ *lost;    /* Ms that Ps were taken from, and that do not know yet */
+  go_m_ *lost; /* Ms that Ps were taken from, and that do not know yet */
   int64_t told_at;
   uint64_t untold; /* reports that were not made, to spare the log */
   bool no_fence;   /* the system has refused: nothing can be taken */
@@ -246,31 +246,26 @@ static bool nothing_to_see(void) {
   return go_ld_sc(&GO_S->idle.np) != 0 && !some_leave();
 }
 
-/* Sleeps if there has been nothing to see since the last look, until there is. */
-static void sleep_if_quiet(void) {
+/* Sleeps until it is time to look. The timer is set by one at a time: by sysmon, or while it says that it sleeps
+ * by who sees that first. */
+static void sleep_till_due(void) {
   go_lock_(&GO_S->lock);
-  bool sleeps = nothing_to_see() && GO_S->taken == mon.taken && go_ld_rlx(&GO_S->sysmon_quit) == 0;
-  mon.taken = GO_S->taken;
-  go_st_rlx(&GO_S->sysmon_sleeps, sleeps ? 1u : 0u);
+  bool quit = go_ld_rlx(&GO_S->sysmon_quit) != 0, quiet = nothing_to_see() && !quit;
+  go_st_rlx(&GO_S->sysmon_sleeps, quiet ? 1u : 0u);
+  if (!quiet && !quit) {
+    go_os_timer_set_(&GO_S->sysmon_timer, go_sysmon_between_());
+  }
   go_unlock_(&GO_S->lock);
-  if (sleeps) {
-    (void)go_note_sleep_(&GO_S->sysmon_note, -1);
-    go_note_clear_(&GO_S->sysmon_note);
-    look(go_os_now_());
-    go_lock_(&GO_S->lock);
-    mon.taken = GO_S->taken;
-    go_unlock_(&GO_S->lock);
+  if (!quit) {
+    go_os_timer_wait_(&GO_S->sysmon_timer);
   }
 }
 
 static void sysmon_main(void *arg) {
   (void)arg;
-  const int64_t after = GO_S->retake_after;
-  const int64_t between = (after != 0 && after < GO_RETAKE_AFTER_ ? after : GO_RETAKE_AFTER_) / 2;
   go_os_thread_name_("golib-sysmon");
   while (go_ld_acq(&GO_S->sysmon_quit) == 0) {
-    sleep_if_quiet();
-    (void)go_note_sleep_(&GO_S->sysmon_note, between);
+    sleep_till_due();
     look(go_os_now_());
   }
 }
@@ -282,9 +277,15 @@ int go_sysmon_start_(void) {
     return 0;
   }
   memset(&mon, 0, sizeof mon);
-  int r = go_os_thread_start_(&GO_S->sysmon, sysmon_main, NULL);
+  int r = go_os_timer_open_(&GO_S->sysmon_timer);
+  if (r != 0) {
+    return r;
+  }
+  r = go_os_thread_start_(&GO_S->sysmon, sysmon_main, NULL);
   if (r == 0) {
     go_st_rel(&GO_S->sysmon_up, 1u);
+  } else {
+    go_os_timer_close_(&GO_S->sysmon_timer);
   }
   return r;
 }
@@ -296,8 +297,9 @@ void go_sysmon_stop_(void) {
   go_lock_(&GO_S->lock);
   go_st_rel(&GO_S->sysmon_quit, 1u);
   go_st_rlx(&GO_S->sysmon_sleeps, 0u);
+  go_os_timer_set_(&GO_S->sysmon_timer, 1);
   go_unlock_(&GO_S->lock);
-  go_note_wake_(&GO_S->sysmon_note);
   go_os_thread_join_(&GO_S->sysmon);
+  go_os_timer_close_(&GO_S->sysmon_timer);
   go_st_rel(&GO_S->sysmon_up, 0u);
 }

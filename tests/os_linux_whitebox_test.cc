@@ -756,6 +756,55 @@ TEST(OldKernel, GuardsAreMappingsUntilThereAreNoMore) {
   go_os_release_(p, size);
 }
 
+// ---- timers to sleep on
+
+TEST(Timer, WakesWhenItIsTimeAndNotBefore) {
+  go_os_timer_ t;
+  ASSERT_EQ(go_os_timer_open_(&t), 0);
+  int64_t start = go_os_now_();
+  go_os_timer_set_(&t, 20000000);
+  go_os_timer_wait_(&t);
+  EXPECT_GE(go_os_now_() - start, 20000000);
+  // Off already: no wait, once.
+  go_os_timer_set_(&t, 1);
+  go_os_timer_wait_(&t);
+  // The last time that was set counts, later or earlier.
+  start = go_os_now_();
+  go_os_timer_set_(&t, 1);
+  go_os_timer_set_(&t, 20000000);
+  go_os_timer_wait_(&t);
+  EXPECT_GE(go_os_now_() - start, 20000000);
+  go_os_timer_set_(&t, INT64_C(3600) * 1000000000);
+  std::thread other([&t] { go_os_timer_set_(&t, 1); });
+  go_os_timer_wait_(&t);
+  other.join();
+  go_os_timer_close_(&t);
+}
+
+TEST(Timer, WithoutDescriptors) {
+  std::string said;
+  int status = InChild(
+      [] {
+        struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_NOFILE, &none);
+        go_os_timer_ t;
+        _exit(go_os_timer_open_(&t) == -EMFILE ? 0 : 1);
+      },
+      &said);
+  EXPECT_TRUE(Exited(status, 0)) << said;
+}
+
+// A program that closes what is not its own does not make us spin.
+TEST(Timer, ClosedByTheProgram) {
+  go_os_timer_ t;
+  ASSERT_EQ(go_os_timer_open_(&t), 0);
+  close(static_cast<int>(t.handle));
+  int64_t start = go_os_now_();
+  go_os_timer_set_(&t, 1);
+  go_os_timer_wait_(&t);
+  EXPECT_GE(go_os_now_() - start, 1000000);
+}
+
 // ---- faults
 
 void Say(const char *s) { go_os_write_(2, s, strlen(s)); }
