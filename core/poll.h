@@ -21,8 +21,10 @@ void go_poll_fini_(void);
 
 /* Waits for events for at most `ns` nanoseconds (0: looks only; negative: until one comes or a
  * break), with the resolution of the system's timers, not of milliseconds. Returns how many events
- * it handed over to go_poll_event_, 0 after a time-out or a break. Called on a thread's own stack
+ * it handed over to go_poll_event_; without any, GO_POLL_BROKEN_ after a break, 0 when the time is up. By the clock these
+ * cannot be told apart: a thread may come back late. Called on a thread's own stack
  * (g0) without a P when ns != 0. */
+enum { GO_POLL_BROKEN_ = -1 };
 int go_poll_wait_(int64_t ns);
 
 /* Makes the go_poll_wait_ that is going on, or else the next one that would wait, return soon.

@@ -251,9 +251,18 @@ TEST_P(Dialling, FirstFamilyWins) {
   Both b(Port::kListens, Port::kListens);
   NEED_BOTH(b);
   On([&] {
-    for (int i = 0; i < 20; i++) EXPECT_EQ(Dial(nullptr, b.At(k64)).peer, b.At("[::1]"));
-    EXPECT_EQ(b.six->Pending(), 20);
-    EXPECT_EQ(b.four->Pending(), 0);  // was not even asked
+    int late = 0;  // the other family is asked after 300 ms, which a busy machine may need
+    for (int i = 0; i < 20; i++) {
+      go_nsec start = go_now();
+      std::string peer = Dial(nullptr, b.At(k64)).peer;
+      if (go_now() - start >= 300 * GO_MS) {
+        late++;
+        continue;
+      }
+      EXPECT_EQ(peer, b.At("[::1]"));
+    }
+    EXPECT_GE(b.six->Pending(), 20 - late);
+    EXPECT_LE(b.four->Pending(), late);  // was not even asked by the others
     EXPECT_EQ(Dial(nullptr, b.At("127.0.0.1,__1")).peer, b.At("127.0.0.1"));
     EXPECT_EQ(Dial(nullptr, b.At(k64), "tcp4").peer, b.At("127.0.0.1"));
     EXPECT_EQ(Dial(nullptr, b.At(k64), "tcp6").peer, b.At("[::1]"));

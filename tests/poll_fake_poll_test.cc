@@ -87,7 +87,7 @@ TEST_F(Fake, TimesOut) {
 TEST_F(Fake, BreaksCountOnceAndNotForLooks) {
   for (int i = 0; i < 3; i++) go_poll_break_();
   EXPECT_EQ(go_poll_wait_(0), 0);
-  EXPECT_EQ(go_poll_wait_(-1), 0);
+  EXPECT_EQ(go_poll_wait_(-1), GO_POLL_BROKEN_);
   int64_t t = go_os_now_();
   EXPECT_EQ(go_poll_wait_(kMs), 0);
   EXPECT_GE(go_os_now_() - t, kMs);
@@ -106,7 +106,7 @@ TEST_F(Fake, HeldBreaksWait) {
     while (go_fake_poll_counts_now_().waiting == 0) go_os_yield_();
     go_fake_poll_hold_breaks_(false);
   });
-  EXPECT_EQ(go_poll_wait_(-1), 0);
+  EXPECT_EQ(go_poll_wait_(-1), GO_POLL_BROKEN_);
   t.join();
   EXPECT_EQ(go_fake_poll_counts_now_().broken, 1u);
 }

@@ -57,7 +57,7 @@ TEST_F(PollLoop, ABreakUntilItIsDrained) {
 TEST_F(PollLoop, ABreakOutlivesALook) {
   go_poll_break_();
   EXPECT_EQ(go_poll_wait_(0), 0);
-  EXPECT_EQ(go_poll_wait_(-1), 0);
+  EXPECT_EQ(go_poll_wait_(-1), GO_POLL_BROKEN_);
   go_poll_break_();
   EXPECT_TRUE(Readable());
   EXPECT_EQ(go_poll_drain_(), 0);
@@ -126,7 +126,7 @@ TEST_F(PollLoop, OwnWaits) {
   EXPECT_EQ(go_poll_wait_(2 * kMs), 0);
   EXPECT_GE(go_os_now_(), began + 2 * kMs);
   std::thread t([] { go_poll_break_(); });
-  EXPECT_EQ(go_poll_wait_(-1), 0);
+  EXPECT_EQ(go_poll_wait_(-1), GO_POLL_BROKEN_);
   t.join();
 }
 

@@ -179,7 +179,7 @@ TEST(TimerMisuse, DroppedUnderAReceiver) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
       static go_chan *c;
-      c = go_after(200 * GO_MS);
+      c = go_after(GO_HOUR);
       CHILD_CHECK(go_spawn([](void *) { (void)go_chan_recv(c, nullptr); }, nullptr) == 0);
       for (int i = 0; i < 10; i++) go_yield();
       (void)go_sleep(nullptr, 20 * GO_MS);

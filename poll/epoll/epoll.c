@@ -156,7 +156,8 @@ int go_poll_wait_(int64_t ns) {
   const int errno_before = errno;
   /* Reckoned only when there is something to count down. */
   int64_t until = 0;
-  if (ns != 0 && take_break()) ns = 0; /* step 1 */
+  bool broken = ns != 0 && take_break(); /* step 1 */
+  if (broken) ns = 0;
   if (ns > 0) {
     int64_t start = go_os_now_();
     until = ns > INT64_MAX - start ? INT64_MAX : start + ns;
@@ -166,7 +167,6 @@ int go_poll_wait_(int64_t ns) {
   for (;;) {
     struct epoll_event events[EVENTS];
     int n = wait_once(events, ns);
-    bool broken = false;
     AFTER_EVENTS();
     for (int i = 0; i < n; i++) {
       if (events[i].data.u64 != break_key) {
@@ -193,7 +193,7 @@ int go_poll_wait_(int64_t ns) {
     }
   }
   errno = errno_before;
-  return handed_over;
+  return handed_over == 0 && broken ? GO_POLL_BROKEN_ : handed_over;
 }
 
 void go_poll_break_(void) {

@@ -33,6 +33,7 @@ static bool has_key[GO_FAKE_HANDLES_];
 static uint64_t keys[GO_FAKE_HANDLES_];
 static int add_code;
 static bool hold, break_pending;
+static int64_t late; /* ns */
 static int64_t alarm_at = INT64_MAX;
 static bool went_off; /* and was seen by a drain */
 static go_fake_poll_counts_ counts;
@@ -70,6 +71,12 @@ void go_fake_poll_hold_breaks_(bool on) {
   hold = on;
   leave();
   changed();
+}
+
+void go_fake_poll_come_back_late_(int64_t ns) {
+  enter();
+  late = ns;
+  leave();
 }
 
 void go_fake_poll_fail_add_(int code) {
@@ -112,6 +119,7 @@ int go_poll_init_(void) {
   enter();
   queued = add_code = 0;
   hold = break_pending = false;
+  late = 0;
   counts = (go_fake_poll_counts_){0};
   alarm_at = INT64_MAX;
   went_off = false;
@@ -204,12 +212,15 @@ int go_poll_wait_(int64_t ns) {
     counts.broken += broken;
     leave();
     now = go_os_now_();
-    if (n > 0 || broken || now >= until) break;
+    if (n == 0 && broken) n = GO_POLL_BROKEN_;
+    if (n != 0 || now >= until) break;
     go_os_futex_wait_(&changes.v, before, next == INT64_MAX ? -1 : next > now ? next - now : 0);
   }
   enter();
   counts.waiting--;
+  int64_t until_back = n == GO_POLL_BROKEN_ ? go_os_now_() + late : 0;
   leave();
+  while (go_os_now_() < until_back) go_os_yield_();
   return n;
 }
 

@@ -23,6 +23,9 @@ enum { GO_FAKE_EVENTS_ = 256 };
 /* While held, breaks are remembered and end no wait; releasing them lets one take effect. */
 void go_fake_poll_hold_breaks_(bool on);
 
+/* Waits that a break ends return so much later, as the thread may get no processor for as long. 0: at once. */
+void go_fake_poll_come_back_late_(int64_t ns);
+
 /* Makes the next go_poll_add_ calls return `code` (0: succeed again). */
 void go_fake_poll_fail_add_(int code);
 

@@ -201,7 +201,8 @@ static int hand_over(const OVERLAPPED_ENTRY *packets, int n, bool look, bool *re
 int go_poll_wait_(int64_t ns) {
   GO_KEEP_ERRORS_BEGIN();
   int64_t until = 0;
-  if (ns != 0 && take_break()) ns = 0; /* step 1 */
+  bool broken = ns != 0 && take_break(); /* step 1 */
+  if (broken) ns = 0;
   if (ns > 0) {
     int64_t start = go_os_now_();
     until = ns > INT64_MAX - start ? INT64_MAX : start + ns;
@@ -210,7 +211,6 @@ int go_poll_wait_(int64_t ns) {
   int handed_over = 0;
   for (;;) {
     OVERLAPPED_ENTRY packets[PACKETS];
-    bool broken = false;
     handed_over += hand_over(packets, wait_once(packets, ns), look, &broken);
     if (handed_over > 0 || broken || look) break;
     if (ns > 0) {
@@ -219,7 +219,7 @@ int go_poll_wait_(int64_t ns) {
     }
   }
   GO_KEEP_ERRORS_END();
-  return handed_over;
+  return handed_over == 0 && broken ? GO_POLL_BROKEN_ : handed_over;
 }
 
 void go_poll_break_(void) {

@@ -185,7 +185,7 @@ static void closed_by_others(void) {
   go_os_abort_();
 }
 
-/* Fetches once. *ret_done: go_poll_wait_ returns. */
+/* Fetches once. What go_poll_wait_ returns, if *ret_done. A mere look leaves a break to the next wait. */
 static int fetch(int64_t ns, bool look, bool *ret_done) {
   struct kevent events[EVENTS];
   bool broken;
@@ -193,14 +193,15 @@ static int fetch(int64_t ns, bool look, bool *ret_done) {
   if (n < 0 && errno != EINTR) closed_by_others();
   AFTER_EVENTS();
   int handed_over = hand_over(events, n, &broken);
-  broken = broken && !look && take_break(); /* step 3; a mere look leaves it to the next wait */
+  broken = broken && !look && take_break(); /* step 3 */
   *ret_done = handed_over > 0 || broken || look;
-  return handed_over;
+  return handed_over == 0 && broken ? GO_POLL_BROKEN_ : handed_over;
 }
 
 int go_poll_wait_(int64_t ns) {
   const int errno_before = errno;
-  if (ns != 0 && take_break()) ns = 0; /* step 1 */
+  bool before = ns != 0 && take_break(); /* step 1 */
+  if (before) ns = 0;
   bool look = ns == 0, done;
   int64_t until = INT64_MAX; /* reckoned only when there is something to count down */
   if (ns > 0) {
@@ -216,7 +217,7 @@ int go_poll_wait_(int64_t ns) {
     handed_over = fetch(ns > 0 ? until - now : ns, false, &done);
   }
   errno = errno_before;
-  return handed_over;
+  return handed_over == 0 && before ? GO_POLL_BROKEN_ : handed_over;
 }
 
 void go_poll_break_(void) {
