@@ -99,6 +99,10 @@ static BOOL CALLBACK make_exit_slot(PINIT_ONCE once, void *param, void **context
   (void)once;
   (void)param;
   (void)context;
+  /* Threads call back into us when they end: in a DLL we must not be unloaded before that. */
+  HMODULE self;
+  (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                           (LPCWSTR)(uintptr_t)at_exit_run, &self);
   exit_slot = FlsAlloc(at_exit_run);
   return TRUE;
 }
