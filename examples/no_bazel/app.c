@@ -1,4 +1,4 @@
-/* What dist_test.sh builds against the tarball: goroutines, a channel and a wait group. */
+/* app: squares by ten goroutines, added up. Built by make or by CMake, see beside it. */
 #include <golib/golib.h>
 #include <stdio.h>
 
