@@ -1,6 +1,9 @@
 /* bench NAME [procs] [n] [width]: runs one benchmark of golib once and prints one line.
- * bench --list: the names with their default n and width. bench httpd PROCS PORT [HOGS]: a server. The Go twin in go/ does the same work. */
+ * bench --list: the names with their default n and width. bench torture NAME..., bench torture --list: the same for
+ * figures that are no costs (torture.c). bench httpd PROCS PORT [HOGS]: a server. The Go twin in go/ does the same work. */
 #include "bench/bench.h"
+
+#include <string.h>
 
 #include "bench/http.h"
 
@@ -27,6 +30,23 @@ static const bench benches[] = {
     {"echo1k", 1000000, 1000, bench_echo},
 };
 
+/* In step with the table in go/torture.go. */
+static const bench tortures[] = {
+    {"hog", 300, 1, torture_hog},
+    {"hogs", 300, 4, torture_hog},
+    {"libc", 300, 2, torture_libc},
+    {"malloc", 300, 6, torture_malloc},
+    {"sidebyside", 20, 0, torture_sidebyside},
+    {"blocking", 1000, 0, torture_blocking},
+    {"syscall", 1000, 0, torture_syscall},
+    {"sleep", 1000, 0, torture_sleep},
+    {"procs", 1000, 8, torture_procs},
+    {"select", 300000, 0, torture_select},
+    {"idle", 5, 0, torture_idle},
+};
+
+#define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
+
 static void set_procs(int procs) { go_procs(procs); }
 
 GO_MAIN(argc, argv) {
@@ -35,5 +55,8 @@ GO_MAIN(argc, argv) {
     set_procs(o.procs);
     return bench_httpd(&o);
   }
-  return bench_main(benches, (int)(sizeof benches / sizeof benches[0]), set_procs, argc, argv);
+  if (argc > 1 && strcmp(argv[1], "torture") == 0) {
+    return bench_main(tortures, COUNT(tortures), set_procs, argc - 1, argv + 1);
+  }
+  return bench_main(benches, COUNT(benches), set_procs, argc, argv);
 }

@@ -21,6 +21,9 @@ bench_fn bench_idle;
 bench_fn bench_sleep, bench_timerchurn;
 /* net.c */
 bench_fn bench_echo;
+/* torture.c */
+bench_fn torture_hog, torture_libc, torture_malloc, torture_sidebyside, torture_blocking;
+bench_fn torture_syscall, torture_sleep, torture_procs, torture_select, torture_idle;
 /* httpd.c: never returns. */
 struct http_options;
 int bench_httpd(const struct http_options *o);

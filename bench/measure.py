@@ -23,13 +23,16 @@ def say(text):
 
 
 class Program:
-    """One program: golib's or a peer's. table: {benchmark: default n}."""
+    """One program: golib's or a peer's; part: which table of it ("torture"). table: {benchmark: default n}."""
 
-    def __init__(self, name, path):
+    def __init__(self, name, path, part=None):
         self.name = name
         self.path = path
+        self.command = [path] + ([part] if part else [])
         self.failures = 0
-        listed = subprocess.run([path, "--list"], check=True, capture_output=True, text=True)
+        listed = subprocess.run(
+            self.command + ["--list"], check=True, capture_output=True, text=True
+        )
         self.table = {}
         for line in listed.stdout.splitlines():
             bench, n, _ = line.split()
@@ -37,8 +40,9 @@ class Program:
 
     def run(self, bench, procs, n, width=None, env=None, timeout=120):
         """Runs a benchmark once. Returns {"ns_per_op": ..., extra key: ...}; None if it failed."""
-        command = [self.path, bench, str(procs), str(n)] + ([str(width)] if width else [])
-        what = "%s %s" % (self.name, " ".join(command[1:]))
+        arguments = [bench, str(procs), str(n)] + ([str(width)] if width else [])
+        command = self.command + arguments
+        what = "%s %s" % (self.name, " ".join(arguments))
         try:
             done = subprocess.run(
                 command,
@@ -205,16 +209,16 @@ def arguments(description, runs, peers="go"):
     return parser
 
 
-def programs(options):
-    """golib's program and those of the peers, built; a peer that cannot be had is left out."""
+def programs(options, part=None):
+    """golib's program and those of the peers, built; a peer that cannot be had is left out. part: as Program's."""
     given = dict(p.split("=", 1) for p in options.program)
     given = {name: os.path.abspath(path) for name, path in given.items()}
     # bazel run starts in its own folder.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-    found = [Program("golib", given.get("golib") or BUILDERS["golib"]())]
+    found = [Program("golib", given.get("golib") or BUILDERS["golib"](), part)]
     for name in [p for p in options.peers.split(",") if p]:
         try:
-            found.append(Program(name, given.get(name) or BUILDERS[name]()))
+            found.append(Program(name, given.get(name) or BUILDERS[name](), part))
         except (RuntimeError, subprocess.CalledProcessError) as e:
             say("without %s: %s" % (name, e))
     return found

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
+#include <map>
 #include <thread>
 
 #include "tests/support/child.h"
@@ -199,11 +200,10 @@ struct Vectors {
 #define ALL_(XX) \
   XX(0)          \
   XX(1) XX(2) XX(3) XX(4) XX(5) XX(6) XX(7) XX(8) XX(9) XX(10) XX(11) XX(12) XX(13) XX(14) XX(15)
-#define UPPER_(XX)                                                                           \
-  XX(16)                                                                                     \
-  XX(17)                                                                                     \
-  XX(18) XX(19) XX(20) XX(21) XX(22) XX(23) XX(24) XX(25) XX(26) XX(27) XX(28) XX(29) XX(30) \
-      XX(31)
+#define UPPER_(XX) \
+  XX(16)           \
+  XX(17)           \
+  XX(18) XX(19) XX(20) XX(21) XX(22) XX(23) XX(24) XX(25) XX(26) XX(27) XX(28) XX(29) XX(30) XX(31)
 #define LOAD_XMM(n) "movups " #n "*64(%[from]), %%xmm" #n "\n"
 #define SAVE_XMM(n) "movups %%xmm" #n ", " #n "*64(%[to])\n"
 #define LOAD_YMM(n) "vmovups " #n "*64(%[from]), %%ymm" #n "\n"
@@ -560,26 +560,27 @@ TEST(Procs, AtMostOneRuns) {
   EXPECT_LE(best, Slow() ? 1.2 : 1.05) << "of a CPU";
 }
 
-// How often all threads but the calling one have been switched to so far.
-long Switches() {
-  long n = 0;
+// How often each thread but the calling one has been switched to so far.
+std::map<int, long> Switches() {
+  std::map<int, long> found;
   DIR *d = opendir("/proc/self/task");
   EXPECT_NE(d, nullptr);
   for (dirent *e; d != nullptr && (e = readdir(d)) != nullptr;) {
-    if (e->d_name[0] == '.' || atoi(e->d_name) == getpid()) continue;
+    int tid = atoi(e->d_name);
+    if (tid == 0 || tid == gettid()) continue;
     std::string path = std::string("/proc/self/task/") + e->d_name + "/status";
     FILE *f = fopen(path.c_str(), "r");
     for (char line[256]; f != nullptr && fgets(line, sizeof line, f) != nullptr;) {
-      long k = 0;
-      if (sscanf(line, "voluntary_ctxt_switches: %ld", &k) == 1 ||
-          sscanf(line, "nonvoluntary_ctxt_switches: %ld", &k) == 1) {
-        n += k;
+      long n = 0;
+      if (sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1 ||
+          sscanf(line, "nonvoluntary_ctxt_switches: %ld", &n) == 1) {
+        found[tid] += n;
       }
     }
     if (f != nullptr) fclose(f);
   }
   if (d != nullptr) closedir(d);
-  return n;
+  return found;
 }
 
 // After work of all kinds, with goroutines that wait for channels, descriptors and timers far away: no thread wakes up, not once.
@@ -617,16 +618,16 @@ TEST(Idle, NobodyWakesUp) {
     });
   });
   while (!far) usleep(1000);
-  long n = -1;
+  std::map<int, long> before, after;
   // Threads that there were too many of end after some seconds, and surplus stacks are given back.
-  EXPECT_TRUE(SoonerOrLater(15,
-                            [&] {
-                              long before = Switches();
-                              usleep(2000000);
-                              n = Switches() - before;
-                              return n == 0;
-                            }))
-      << n << " wake-ups";
+  bool quiet = SoonerOrLater(15, [&] {
+    before = Switches();
+    usleep(2000000);
+    after = Switches();
+    return before == after;
+  });
+  EXPECT_TRUE(quiet) << testing::PrintToString(before) << testing::PrintToString(after);
+  EXPECT_GE(before.size(), 3u) << "all are there";
   go_chan_close(c);
   EXPECT_EQ(write(fds[1], "x", 1), 1);
   waiters.join();

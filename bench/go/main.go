@@ -3,6 +3,7 @@
 //
 //	bench NAME [procs] [n] [width]
 //	bench --list
+//	bench torture NAME..., bench torture --list
 //	bench httpd|nethttpd PROCS PORT [HOGS]
 package main
 
@@ -60,6 +61,9 @@ var benches = []bench{
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "torture" {
+		benches, os.Args = tortures, os.Args[1:]
+	}
 	if len(os.Args) == 2 && os.Args[1] == "--list" {
 		for _, b := range benches {
 			fmt.Println(b.name, b.n, b.width)
