@@ -281,6 +281,16 @@ struct go_p_ {
 
 /* ---- M ---- */
 
+/* A lock of the program's that belongs to a thread: see core/lockcheck.c. */
+#define GO_LOCKS_MAX_ 8u
+#define GO_LOCK_PCS_ 4
+typedef struct go_locked_ {
+  const void *lock;
+  const char *kind;
+  int npcs;
+  void *pcs[GO_LOCK_PCS_]; /* who has locked it */
+} go_locked_;
+
 /* Memory of Ms is never unmapped while the scheduler is up: sysmon may look at one that has just ended. What it uses
  * comes before `cur`, or last, and survives when an M is used again. */
 struct go_m_ {
@@ -321,6 +331,8 @@ struct go_m_ {
   const void *g0_bottom;
   size_t g0_size;
 #endif
+  uint32_t nlocks; /* of the goroutine that runs here, newest last; own */
+  go_locked_ locks[GO_LOCKS_MAX_];
   go_g_ thread_g;  /* plain threads: cur points here */
   go_m_ *mon_link; /* sysmon's list of Ms that do not know yet that their P was taken, */
   go_slice_ mon;   /* and since when their goroutines run */

@@ -8,12 +8,18 @@
  * During a hook the thread looks like a plain one: no P, and the M's thread_g as its goroutine. What
  * does not suspend works as from any thread; what suspends, or starts goroutines, finds hook_g set and ends
  * the program. The goroutine in question keeps the P meanwhile.
+ *
+ * The lock checker (core/lockcheck.c) needs the same detour: where it is on, no hooks are hooks without functions.
  */
 #include "core/hooks.h"
+
+#include "core/lockcheck.h"
 
 #define SLOW_AFTER (10 * GO_MS)
 
 go_aptr go_hooks_set_;
+
+static const go_hooks nothing;
 
 typedef struct was {
   go_g_ *cur;
@@ -80,10 +86,16 @@ void go_hook_out_(go_m_ *m) {
   if (m->dead != NULL && now != NULL && now->exit != NULL) {
     now->exit(now->arg, g->id);
   }
+  if (go_ld_rlx(&go_lockcheck_on_) != 0) {
+    go_lockcheck_left_(m, g, m->dead != NULL);
+  }
   leave(m, w);
 }
 
 void go_set_hooks(const go_hooks *h) {
+  if (h == NULL && go_ld_acq(&go_lockcheck_on_) != 0) {
+    h = &nothing;
+  }
   go_st_sc(&go_hooks_set_, (void *)(uintptr_t)h); /* pairs with go_hooks_, and with go_start_ */
   if (h != NULL) {
     (void)go_or_ar(&GO_S->careful, (uint32_t)GO_CAREFUL_HOOKS_);
