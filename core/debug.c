@@ -124,18 +124,17 @@ static void start_tracer(uint32_t ms) {
   tracer.start = go_os_now_();
   tracer.every = (int64_t)ms * GO_MS;
   go_note_clear_(&tracer.quit);
-  (void)go_add_sc(&GO_S->npool_idle, 1u);
   tracer.up = go_os_thread_start_(&tracer.thread, trace_main, NULL) == 0;
-  if (!tracer.up) {
-    (void)go_sub_sc(&GO_S->npool_idle, 1u);
+  if (tracer.up) {
+    (void)go_add_sc(&GO_S->npool_idle, 1u);
   }
 }
 
 static void stop_tracer(void) {
   if (tracer.up) {
+    (void)go_sub_sc(&GO_S->npool_idle, 1u); /* before it ends: who is counted is there */
     go_note_wake_(&tracer.quit);
     go_os_thread_join_(&tracer.thread);
-    (void)go_sub_sc(&GO_S->npool_idle, 1u);
     tracer.up = false;
   }
 }
