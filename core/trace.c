@@ -496,6 +496,14 @@ static void write_turn(json *j, const rec *r) {
     key_id(j, r->g, r->woken);
     text(j, "}");
   }
+  if (r->reason == RETAKEN) {
+    event(j, "i", PROCESSORS, r->track);
+    text(j, ",\"name\":\"retake\",\"cat\":\"retake\",\"s\":\"t\"");
+    key_micros(j, "ts", r->ts + r->dur);
+    text(j, ",\"args\":{\"g\":");
+    number(j, r->g);
+    text(j, "}}");
+  }
 }
 
 static void write_run(json *j, const rec *r) {
@@ -698,12 +706,11 @@ static int begin(int fd) {
   for (uint32_t i = 0; i < go_ld_acq(&GO_S->np_made); i++) {
     go_st_rlx(&GO_S->all_p[i]->shown.m, NULL);
   }
-  (void)go_add_sc(&GO_S->npool_idle, 1u); /* the writer wakes nobody: see the deadlock check */
   int r = go_os_thread_start_(&trace.writer, writer_main, NULL);
   if (r != 0) {
-    (void)go_sub_sc(&GO_S->npool_idle, 1u);
     return r;
   }
+  (void)go_add_sc(&GO_S->npool_idle, 1u); /* the writer wakes nobody: see the deadlock check */
   set_open(true);
   go_each_g_(name_one, NULL);
   set_watch(true);
@@ -775,9 +782,9 @@ void go_trace_stop(void) {
     end_turn(go_m_get_(), GO_S->all_p[i], now, RUNNING);
   }
   set_open(false);
+  (void)go_sub_sc(&GO_S->npool_idle, 1u); /* before it ends: who is counted is there */
   go_blocking(join_writer, NULL);
   free_chunks();
-  (void)go_sub_sc(&GO_S->npool_idle, 1u);
   go_st_rel(&trace.state, (uint32_t)OFF);
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""trace_format_test.py PROGRAM: what a trace says is well-formed, and can have happened.
+"""trace_format_test.py PROGRAM RETAKE_PROGRAM: what a trace says is well-formed, and can have happened.
 
 The format is Chrome's Trace Event Format, which Perfetto reads too. Beyond it: a P runs one goroutine at a
 time, a goroutine runs on one P at a time and does not wait meanwhile, and who is woken runs afterwards.
@@ -114,39 +114,97 @@ def check_flows(events):
     return len(ends)
 
 
-def main(program):
+def traced(program, procs):
+    """The events of a run of the program, whose shape is right; None if it is not."""
     path = os.path.join(os.environ.get("TEST_TMPDIR") or tempfile.mkdtemp(), "trace.json")
+    emulator = os.environ.get("GOLIB_RUN", "").split()
+    subprocess.run(emulator + [program, path], check=True, env=dict(os.environ, GOMAXPROCS=procs))
+    with open(path, encoding="utf-8") as f:
+        trace = json.load(f)
+    need(set(trace) == {"displayTimeUnit", "traceEvents", "otherData"}, set(trace))
+    need(trace["otherData"] == {"source": "golib", "dropped": "0"}, trace["otherData"])
+    events = trace["traceEvents"]
+    for e in events:
+        check_shape(e)
+    print(f"{os.path.basename(program)}, GOMAXPROCS={procs}: {len(events)} events")
+    return None if problems else events
+
+
+def check_everything(program, procs):
+    """trace_program.c"""
+    events = traced(program, procs)
+    if events is None:
+        return
+    of_g = check_times(events)
+    names, still = check_regions(events)
+    need(names == {"compute": 40, 'hand over "it"': 40, "for ever": 1}, names)
+    need(still == ["for ever"], still)
+    need(check_flows(events) > 10, "flows")
+    logs = [e["name"] for e in events if e.get("cat") == "log"]
+    need(len(logs) == 1 and logs[0].startswith("seven, by ") and logs[0].endswith("caf\u00e9 \x01 \ufffd"), logs)
+    waits = {e["name"] for e in events if e.get("cat") == "wait"}
+    need({"blocking call", "sleep", "chan receive"} <= waits, waits)
+    ended = [e for e in events if e["ph"] == "X" and e["args"].get("then") == "end"]
+    need(1 <= len(ended) <= 4, "goroutines that ended:", ended)  # the last ones may be on their way
+    tracks = {e["tid"]: e["args"]["name"] for e in events
+              if e["ph"] == "M" and e["pid"] == GOROUTINES and e["name"] == "thread_name"}
+    need(set(of_g) <= set(tracks), "goroutines without a name:", set(of_g) - set(tracks))
+    need(sum("square@" in n for n in tracks.values()) == 3, tracks)
+    need({e["tid"] for e in events if e["ph"] == "M" and e["pid"] == PROCESSORS and
+          e["name"] == "thread_name"} >= set(range(int(procs))), "Ps without a name")
+    need(any(e["ph"] == "X" and e["name"].endswith(" square") for e in events), "names of turns")
+
+
+def check_retakes(program, procs):
+    """trace_retake_program.c: a turn ends where the P is taken, others have that P then, and who lost it comes back."""
+    events = traced(program, procs)
+    if events is None:
+        return
+    check_times(events)
+    names, still = check_regions(events)
+    need(names == {"hog": HOGS * LOSSES} and not still, names, still)
+    need(check_flows(events) > 0, "flows")
+    turns = [e for e in events if e["ph"] == "X" and e["pid"] == PROCESSORS]
+    lost = [e for e in turns if e["args"]["then"] == "runs without a P"]
+    marks = [e for e in events if e["ph"] == "i" and e.get("cat") == "retake"]
+    at = lambda e: (e["tid"], ns(e["ts"]) + ns(e.get("dur", 0)), e["args"]["g"])
+    need(all(m["pid"] == PROCESSORS and m["name"] == "retake" for m in marks), marks)
+    need([e[::2] for e in sorted(map(at, lost))] == [e[::2] for e in sorted(map(at, marks))] and
+         all(abs(a[1] - b[1]) <= 1 for a, b in zip(sorted(map(at, lost)), sorted(map(at, marks)))),
+         "marks of retakes:", lost, marks)
+    need(lost, "no retakes")
+    by = collections.Counter(e["args"]["g"] for e in lost if e["name"].endswith(" hog"))
+    for e in lost:
+        if e["name"].endswith(" hog"):
+            later = [t for t in turns if t["args"]["g"] == e["args"]["g"] and ns(t["ts"]) >= at(e)[1] - 1 and t is not e]
+            need(later, "never back:", e)
+    if procs == "1":
+        check_one_p(events, turns, lost, by)
+
+
+def check_one_p(events, turns, lost, by):
+    """Each hog loses the P in each of its regions, and then another goroutine has it."""
+    need(len(by) == HOGS and min(by.values(), default=0) >= LOSSES, "retakes of the hogs:", by)
+    turns = sorted(turns, key=lambda t: t["ts"])
+    for e in lost:
+        after = turns[turns.index(e) + 1:]
+        need(after and after[0]["args"]["g"] != e["args"]["g"], "nobody else had the P after", e)
+    for g in by:
+        begins, ends = (sorted(ns(e["ts"]) for e in events if e["ph"] == ph and e["tid"] == g) for ph in "BE")
+        taken = [ns(e["ts"]) + ns(e["dur"]) for e in lost if e["args"]["g"] == g]
+        need(all(any(b <= t <= e for t in taken) for b, e in zip(begins, ends)), "regions of", g, begins, ends, taken)
+
+
+HOGS, LOSSES = 3, 8  # of trace_retake_program.c
+
+
+def main(program, retake_program):
     for procs in ("1", "2", "4"):
-        emulator = os.environ.get("GOLIB_RUN", "").split()
-        subprocess.run(emulator + [program, path], check=True, env=dict(os.environ, GOMAXPROCS=procs))
-        with open(path, encoding="utf-8") as f:
-            trace = json.load(f)
-        need(set(trace) == {"displayTimeUnit", "traceEvents", "otherData"}, set(trace))
-        need(trace["otherData"] == {"source": "golib", "dropped": "0"}, trace["otherData"])
-        events = trace["traceEvents"]
-        for e in events:
-            check_shape(e)
-        if problems:
-            break
-        of_g = check_times(events)
-        names, still = check_regions(events)
-        need(names == {"compute": 40, 'hand over "it"': 40, "for ever": 1}, names)
-        need(still == ["for ever"], still)
-        need(check_flows(events) > 10, "flows")
-        logs = [e["name"] for e in events if e.get("cat") == "log"]
-        need(len(logs) == 1 and logs[0].startswith("seven, by ") and logs[0].endswith("caf\u00e9 \x01 \ufffd"), logs)
-        waits = {e["name"] for e in events if e.get("cat") == "wait"}
-        need({"blocking call", "sleep", "chan receive"} <= waits, waits)
-        ended = [e for e in events if e["ph"] == "X" and e["args"].get("then") == "end"]
-        need(1 <= len(ended) <= 4, "goroutines that ended:", ended)  # the last ones may be on their way
-        tracks = {e["tid"]: e["args"]["name"] for e in events
-                  if e["ph"] == "M" and e["pid"] == GOROUTINES and e["name"] == "thread_name"}
-        need(set(of_g) <= set(tracks), "goroutines without a name:", set(of_g) - set(tracks))
-        need(sum("square@" in n for n in tracks.values()) == 3, tracks)
-        need({e["tid"] for e in events if e["ph"] == "M" and e["pid"] == PROCESSORS and
-              e["name"] == "thread_name"} >= set(range(int(procs))), "Ps without a name")
-        need(any(e["ph"] == "X" and e["name"].endswith(" square") for e in events), "names of turns")
-        print(f"GOMAXPROCS={procs}: {len(events)} events")
+        if not problems:
+            check_everything(program, procs)
+    for procs in ("1", "2"):  # with more hogs than Ps some lose theirs
+        if not problems:
+            check_retakes(retake_program, procs)
     for p in problems[:20]:
         print(p, file=sys.stderr)
     return 1 if problems else 0
