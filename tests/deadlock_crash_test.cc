@@ -106,6 +106,30 @@ TEST(Deadlock, SelectOverNothing) {
   ExpectReport(r, "select");
 }
 
+// Whoever could have sent has ended, and nobody has closed the channel.
+TEST(Deadlock, AllSendersGone) {
+  for (const char *procs : {"1", "2"}) {
+    ChildResult r = RunChild([=] {
+      setenv("GOMAXPROCS", procs, 1);
+      return RunMain([](int, char **) {
+        static go_chan *c = NewChan();
+        for (int i = 0; i < 4; i++) {
+          CHILD_CHECK(go_spawn(
+                          [](void *) {
+                            for (int v = 0; v < 5; v++) go_chan_send(c, &v);
+                          },
+                          nullptr) == 0);
+        }
+        int v, n = 0;
+        while (go_chan_recv(c, &v)) fprintf(stderr, "%d of 20\n", ++n);
+        return 0;
+      });
+    });
+    ExpectReport(r, "chan receive");
+    EXPECT_EQ(r.Count(" of 20\n"), 20) << r;
+  }
+}
+
 TEST(Deadlock, WaitGroup) {
   ExpectReport(RunChild([] {
                  return RunMain([](int, char **) {

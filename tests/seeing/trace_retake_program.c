@@ -22,6 +22,7 @@ static void lose_p(void) {
 }
 
 static void come_back(int how, intchan c) {
+  static _Atomic bool ran;
   int v = how;
   go_wg wg = {0};
   switch (how % 7) {
@@ -31,7 +32,7 @@ static void come_back(int how, intchan c) {
     case 3: intchan_send(c, v); break;
     case 4: (void)intchan_recv(c, &v); break;
     case 5:
-      (void)GO_WG(&wg, flag, &(_Atomic bool){false});
+      (void)GO_WG(&wg, flag, &ran);
       go_wg_wait(&wg);
       break;
     default: break; /* by what comes next */
