@@ -13,6 +13,7 @@ _INTERNALS = [
     "//context:internal_hdrs",
     "//core:contracts",
     "//core:internal_hdrs",
+    "//debug:internal_hdrs",
     "//net:internal_hdrs",
     "//sync:internal_hdrs",
 ]

@@ -1,4 +1,4 @@
-/* core/debug.c: what GOLIB_DEBUG asks for: "sigquit,schedtrace=1000". Unknown words are told of, once.
+/* core/debug.c: what GOLIB_DEBUG asks for: "sigquit,schedtrace=1000,listen=PATH". Unknown words are told of, once.
  *
  * schedtrace prints from a thread of its own, so that it does so also when no goroutine gets to run. The
  * deadlock check counts it among those that are asleep, as it wakes nobody.
@@ -10,12 +10,14 @@
 
 #include "core/out.h"
 #include "core/sched.h"
+#include "core/serve.h"
 #include "core/stats.h"
 
 /* Of the environment. */
 typedef struct asked {
   bool sigquit;
   uint32_t schedtrace; /* ms; 0: no */
+  char listen[256];    /* path; "": no */
 } asked;
 
 static void unknown(const char *word, size_t n) {
@@ -39,7 +41,7 @@ static bool is(const char *word, size_t n, const char *name) {
 }
 
 static asked read_environment(void) {
-  asked a = {false, 0};
+  asked a = {false, 0, ""};
   const char *s = getenv("GOLIB_DEBUG");
   for (size_t n; s != NULL && *s != '\0'; s += n + (s[n] == ',')) {
     n = strcspn(s, ",");
@@ -48,6 +50,9 @@ static asked read_environment(void) {
     } else if (n > 11 && n < 18 && memcmp(s, "schedtrace=", 11) == 0 && s[11] >= '1' &&
                s[11] <= '9') {
       a.schedtrace = (uint32_t)strtoul(s + 11, NULL, 10);
+    } else if (n > 7 && n - 7 < sizeof a.listen && memcmp(s, "listen=", 7) == 0) {
+      memcpy(a.listen, s + 7, n - 7);
+      a.listen[n - 7] = '\0';
     } else if (n > 0) {
       unknown(s, n);
     }
@@ -139,6 +144,24 @@ static void stop_tracer(void) {
   }
 }
 
+/* ---- listen ---- */
+
+/* A program is not to fail because nobody can look at it. */
+static void start_listening(const char *path) {
+  int r = go_serve_begin_(path);
+  if (r == 0 || r == GO_EBUSY) {
+    return;
+  }
+  go_out_ o;
+  go_out_init_(&o, 2);
+  go_out_str_(&o, "golib: GOLIB_DEBUG: listen=");
+  go_out_str_(&o, path);
+  go_out_str_(&o, ": ");
+  go_out_str_(&o, go_strerror(r));
+  go_out_str_(&o, "\n");
+  go_out_flush_(&o);
+}
+
 /* ---- starting and stopping ---- */
 
 int go_debug_start_(int dump_signal) {
@@ -150,10 +173,14 @@ int go_debug_start_(int dump_signal) {
   if (a.schedtrace != 0) {
     start_tracer(a.schedtrace);
   }
+  if (a.listen[0] != '\0') {
+    start_listening(a.listen);
+  }
   return 0;
 }
 
 void go_debug_stop_(void) {
+  go_serve_end_();
   go_os_off_signal_();
   stop_tracer();
 }

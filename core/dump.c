@@ -16,11 +16,12 @@
 #include <stdlib.h>
 
 #include "core/leaks.h"
+#include "core/look.h"
 #include "core/out.h"
 #include "core/sched.h"
 #include "core/stack.h"
 
-#define PCS 32
+#define PCS GO_LOOK_PCS_
 #define STACKS 32
 
 /* Debugger scripts know it by this name: tools/gdb. */
@@ -184,6 +185,41 @@ static void dump_with_leaks(int fd, const void *context) {
   d.leaks = leaks;
   go_each_g_(dump_one, &d);
   go_leaks_free_(leaks);
+}
+
+/* ---- the same for others to write ---- */
+
+typedef struct looking {
+  dumping d;
+  go_look_ *look;
+  void (*f)(void *arg, const go_look_ *look);
+  void *arg;
+} looking;
+
+static void look_at(go_g_ *g, void *arg) {
+  looking *l = arg;
+  go_look_ *k = l->look;
+  if (!go_see_(g, &k->seen)) {
+    return;
+  }
+  const go_seen_ *s = &k->seen;
+  bool blocked = s->state == GO_G_WAITING_ || s->foreign;
+  k->state = go_state_text_(s->state, s->reason, s->foreign);
+  k->waits = !blocked || s->since <= 0 ? -1 : l->d.now > s->since ? l->d.now - s->since : 0;
+  k->leaked = go_leaks_has_(l->d.leaks, g, s->id);
+  k->npcs = trace(&l->d, g, s, k->pcs);
+  l->f(l->arg, k);
+}
+
+void go_look_all_(bool leaks, go_look_ *look, void (*f)(void *arg, const go_look_ *look),
+                  void *arg) {
+  looking l = {.look = look, .f = f, .arg = arg};
+  l.d.now = go_os_now_();
+  l.d.m = go_m_get_();
+  go_leaks_ *found = leaks && !go_forked_() ? go_leaks_find_() : NULL;
+  l.d.leaks = found;
+  go_each_g_(look_at, &l);
+  go_leaks_free_(found);
 }
 
 void go_dump(int fd) { dump_with_leaks(fd, NULL); }

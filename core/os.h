@@ -118,6 +118,45 @@ int go_os_fd_poll_(intptr_t fd, int events);
 int go_os_fd_dup_(intptr_t fd, intptr_t *ret);
 void go_os_fd_close_(intptr_t fd);
 
+/* ---- for debug/, which serves on a thread of its own; nothing here blocks unless it says so ---- */
+
+/* Which file it is, whatever its name. */
+typedef struct go_os_file_id_ {
+  uint64_t dev, ino;
+} go_os_file_id_;
+
+/* A Unix socket that listens at path, and that only this user may connect to, at any time. A socket of this user's that was
+ * there and where nobody listens any more is replaced. Blocks for a look at the disk. 0; -EADDRINUSE: somebody listens there, or it is
+ * no such socket; -ENAMETOOLONG; -ENOTSUP: there is nothing like it here; codes of the file system. */
+int go_os_serve_unix_(const char *path, intptr_t *ret, go_os_file_id_ *ret_id);
+/* Removes path if it is that file still. Blocks as above. */
+void go_os_serve_end_(const char *path, const go_os_file_id_ *id);
+/* The same at a TCP port, family 4 or 6; *port 0: any, which is stored there. */
+int go_os_serve_tcp_(int family, const uint8_t *ip, uint16_t *port, intptr_t *ret);
+/* The next connection; mine: only of this user or root. 0; -EAGAIN: none now; -EACCES: one of somebody else's, which is closed;
+ * -EMFILE... */
+int go_os_accept_(intptr_t fd, bool mine, intptr_t *ret);
+/* How many bytes, -EAGAIN, or another code; 0 from _recv_: the stream has ended. No signal when the other side has gone. */
+ptrdiff_t go_os_recv_(intptr_t fd, void *buf, size_t n);
+ptrdiff_t go_os_send_(intptr_t fd, const void *buf, size_t n);
+/* The other side sees the end of the stream. */
+void go_os_end_send_(intptr_t fd);
+/* Two ends of a connection, for waking who waits for the other. 0, -EMFILE, -ENOTSUP. */
+int go_os_pair_(intptr_t ret[2]);
+
+typedef struct go_os_poll_ {
+  intptr_t fd;
+  int events,
+      ready; /* GO_FD_... of golib/block.h; an error or a hang-up is ready for all, also for events 0 */
+} go_os_poll_;
+/* Blocks until one of n is ready, for at most ns (negative: for ever). */
+void go_os_poll_wait_(go_os_poll_ *fds, int n, int64_t ns);
+
+/* A file without a name, to be read and written as those above. 0 or a code. */
+int go_os_temp_file_(intptr_t *ret);
+/* The number of this process, and the name of its program ("" if there is none), cut to n bytes. */
+int64_t go_os_process_(char *name, size_t n);
+
 /* ---- names ---- */
 
 /* Asks the system for the addresses of a host, as it is set up (/etc/hosts, DNS...), and calls `each` for them, best first:

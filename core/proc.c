@@ -15,6 +15,7 @@
 #include "core/poll.h"
 #include "core/pool.h"
 #include "core/sched.h"
+#include "core/serve.h"
 #include "core/stack.h"
 #include "core/trace.h"
 
@@ -846,6 +847,7 @@ int go_shutdown(go_nsec wait) {
     go_unlock_(&init_lock);
     return GO_ETIMEDOUT;
   }
+  go_serve_end_(); /* it looks at what goes now */
   go_sysmon_stop_();
   wake_all_ms();
   for (bool more = true; more;) { /* Ms end one by one, and wake others while they do */

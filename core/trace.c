@@ -710,7 +710,8 @@ static int begin(int fd) {
   if (r != 0) {
     return r;
   }
-  (void)go_add_sc(&GO_S->npool_idle, 1u); /* the writer wakes nobody: see the deadlock check */
+  /* The writer wakes nobody: see the deadlock check. Never counted without a thread: it would stand for one that is awake. */
+  (void)go_add_sc(&GO_S->npool_idle, 1u);
   set_open(true);
   go_each_g_(name_one, NULL);
   set_watch(true);
@@ -782,8 +783,12 @@ void go_trace_stop(void) {
     end_turn(go_m_get_(), GO_S->all_p[i], now, RUNNING);
   }
   set_open(false);
-  (void)go_sub_sc(&GO_S->npool_idle, 1u); /* before it ends: who is counted is there */
-  go_blocking(join_writer, NULL);
+  (void)go_sub_sc(&GO_S->npool_idle, 1u);
+  if (go_m_get_() != NULL) {
+    go_blocking(join_writer, NULL);
+  } else { /* debug/ has threads that golib does not know */
+    join_writer(NULL);
+  }
   free_chunks();
   go_st_rel(&trace.state, (uint32_t)OFF);
 }

@@ -104,6 +104,45 @@ GO_API void go_trace_region_end(void);
 /* While a trace is on: a remark of the calling goroutine or thread, up to 240 bytes. Go: runtime/trace.Logf. */
 GO_API void go_trace_log(const char *fmt, ...) GO_PRINTF(1, 2);
 
+/* ---- looking at a running program ----
+ *
+ * tools/gostat, a browser or curl --unix-socket PATH http://golib/stats.json. It is HTTP/1.1, with GET and HEAD only:
+ *   /                          a page that shows the rest, and follows it
+ *   /stats.json                go_stats by its names
+ *   /goroutines.json?limit=N   goroutines by state, spawn site and stack, and N of them one by one (100; at most
+ *                              100,000); &leaks=1: which are leaked, as in go_dump
+ *   /goroutines.txt            go_dump
+ *   /trace?seconds=N           what go_trace_start writes in that time (0.01 to 60; 1); 409 while there is another trace
+ *
+ * A thread of its own answers, so that a program is seen also when no goroutine gets to run; it is neither a goroutine, nor
+ * does it keep a deadlock from being reported, nor does it cost anything while nobody asks. */
+
+/* How, besides the Unix socket. All-zero: not at all. */
+typedef struct go_debug_opts {
+  /* Also on TCP, of this machine only: "127.0.0.1:6060", "[::1]:6060", "localhost:6060" (that is 127.0.0.1); port 0: any that
+   * is free. NULL: not. Every user of the machine may read it then, and start traces: choose with care. Pages of other
+   * sites may not: requests must name the host as above, and not come from another origin. */
+  const char *http;
+  int *ret_port; /* the port is stored there; NULL: not wanted */
+  uint64_t reserved_[6];
+} go_debug_opts;
+
+/* Begins to serve at a Unix socket that it makes at path, with permissions for this user only (0600, at any time), where
+ * the system also tells who connects: only this user and root are answered. A socket that is left there from a program that
+ * has ended is replaced. path NULL: only o->http. o NULL: no options. Ends when ctx is done, with go_debug_close,
+ * go_shutdown or the program, and removes the socket (not, if the program is killed, or path is relative and its directory has
+ * changed: the next one does). What an exec starts does not inherit it.
+ * Returns 0 when it can be connected to. GO_EBUSY: it is on already; GO_EINVAL: neither path nor http, an empty path, no address of this
+ * kind; -EADDRINUSE: another program answers there, or there is something else than a socket of this user's;
+ * -ENAMETOOLONG: a path has some 95 bytes at most; -EACCES, -ENOENT and others of the file system; -ENOTSUP: not on this system
+ * (Windows); GO_ECANCELED, GO_ETIMEDOUT: ctx is done; GO_ENOMEM, GO_EAGAIN, -EMFILE; GO_EFORKED. Never suspends. From any thread.
+ * Go: net/http/pprof, expvar. GOLIB_DEBUG=listen=PATH does it without a change to the program. */
+GO_API GO_NODISCARD int go_debug_listen(go_ctx *ctx, const char *path, const go_debug_opts *o);
+
+/* Ends it: connections are closed, answers on their way are cut off. Nothing when it is not on. Blocks the thread for some
+ * milliseconds at most. From any thread. */
+GO_API void go_debug_close(void);
+
 /* Functions that are called as goroutines come, run and go. Any may be NULL; all-zero means none. Each
  * gets `arg` and the goroutine's number (go_id).
  *

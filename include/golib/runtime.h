@@ -5,7 +5,8 @@
  *   GOMAXPROCS   number of Ps: goroutines that run at the same time
  *   GOLIB_STACK  stack size of a goroutine: "256K", "64M", "1G"
  *   GOLIB_DEBUG  comma-separated: "sigquit" dumps all goroutines on SIGQUIT (Ctrl-\);
- *                "schedtrace=1000" prints a line of statistics on stderr every 1000 ms
+ *                "schedtrace=1000" prints a line of statistics on stderr every 1000 ms;
+ *                "listen=PATH" serves what gostat shows at a Unix socket: go_debug_listen, with %p in PATH for the process's number
  *   GOLIB_RETAKE microseconds that a goroutine may be in user code while others wait, see below; 0: as long as it likes
  *   GOLIB_WATCHDOG  milliseconds: a line on stderr, one a second at most, about a goroutine that has been in user code
  *                for so long; off by default

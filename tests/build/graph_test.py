@@ -16,6 +16,7 @@ ALLOWED = {
     "sync": ["//include:include", "//core:core", "//core:contracts", "//core:internal_hdrs"],
 }
 ALLOWED["context"] = ALLOWED["sync"] + ["//sync:sync", "//sync:internal_hdrs"]
+ALLOWED["debug"] = ["//include:include", "//core:core", "//core:internal_hdrs", "//context:context"]
 ALLOWED["net"] = ALLOWED["context"] + ["//context:context", "//context:internal_hdrs"]
 BACKEND_ALLOWED = ["//include:include", "//core:contracts"]
 
@@ -65,7 +66,7 @@ def selftest():
     bad = ['"//core:core" -> "//sync:sync"', '"//sync:sync" -> "//context:internal_hdrs"',
            '"//poll/epoll:epoll" -> "//core:internal_hdrs"', '"//poll/epoll:epoll" -> "//os/windows:hdrs"',
            '"//core:core" -> "//os/linux:linux"',
-           '"//os/linux:linux" -> "//arch/amd64:amd64"', '"//context:context" -> "//net:net"',
+           '"//os/linux:linux" -> "//arch/amd64:amd64"', '"//context:context" -> "//net:net"', '"//core:core" -> "//debug:debug"',
            '"//extra:extra" -> "//core:core"']
     for e in good:
         assert not check(e)[1], "wrongly refused: " + e
