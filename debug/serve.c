@@ -429,7 +429,7 @@ static int events_of(const conn *c) {
 }
 
 /* Waits for something to do, which it stores in the numbers of listeners and connections. */
-static void wait(server *s, int64_t now, int ready[2], int conn_ready[2 * CONNS]) {
+static void wait_for_work(server *s, int64_t now, int ready[2], int conn_ready[2 * CONNS]) {
   go_os_poll_ fds[3 + 2 * CONNS];
   int *to[3 + 2 * CONNS], n = 0, woken = 0;
   int64_t until = s->accept_at > now ? s->accept_at : GO_FOREVER;
@@ -473,7 +473,7 @@ static void serve_main(void *arg) {
   int ready[2], conn_ready[2 * CONNS];
   go_os_thread_name_("golib-debug");
   while (go_ld_acq(&serving.quit) == 0) { /* pairs with shut */
-    wait(s, go_os_now_(), ready, conn_ready);
+    wait_for_work(s, go_os_now_(), ready, conn_ready);
     int64_t now = go_os_now_();
     for (int i = 0; i < 2 * CONNS && go_ld_acq(&serving.quit) == 0; i++) {
       if (s->conns[i].state != FREE) {
