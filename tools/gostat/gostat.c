@@ -126,7 +126,8 @@ typedef struct screen {
   samplechan answers;
   go_ctx *ctx; /* of questions */
   bool asking, paused, quit;
-  int error; /* of the last answer */
+  bool stopped; /* by SIGTSTP: the terminal is another's */
+  int error;    /* of the last answer */
   sample now, before;
   size_t top, nrows;
   int columns, rows;
@@ -143,7 +144,7 @@ static void on_signal(int sig) {
 }
 
 static int catch_signals(void) {
-  static const int signals[] = {SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+  static const int signals[] = {SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
   if (pipe(signal_pipe) != 0) return -errno;
   for (int i = 0; i < 2; i++) {
     (void)fcntl(signal_pipe[i], F_SETFD, FD_CLOEXEC);
@@ -210,7 +211,7 @@ static void draw(screen *s) {
     const char *nl = at < lines.n ? memchr(lines.s + at, '\n', lines.n - at) : NULL;
     size_t end = nl != NULL ? (size_t)(nl - lines.s) : at;
     if (nl != NULL) text_add(&out, lines.s + at, end - at);
-    text_add(&out, "\033[K\r\n", 5);
+    text_add(&out, "\033[K\n", 4);
     at = nl != NULL ? end + 1 : lines.n;
   }
   status_line(&out, s);
@@ -254,7 +255,7 @@ static void dump(screen *s) {
   int key, sig;
   switch (GO_SELECT(NULL, intchan_recv_case(s->keys, &key), intchan_recv_case(s->signals, &sig))) {
     case 0: s->quit = key < 0; break;
-    default: s->quit = sig != SIGWINCH; break;
+    default: s->quit = sig != SIGWINCH && sig != SIGCONT; break;
   }
   s->quit = s->quit || !term_take();
 }
@@ -297,13 +298,21 @@ static void on_key(screen *s, int key) {
   if (strchr("gl", key) != NULL && key > 0) refresh(s);
 }
 
+/* A process of several threads may run on for a little after it has sent itself a SIGSTOP: so what follows waits for SIGCONT. */
 static void on_sent(screen *s, int sig) {
-  if (sig == SIGTSTP) {
-    term_give_back();
-    (void)kill(getpid(), SIGSTOP);
-    s->quit = !term_take(); /* and there is SIGCONT */
-  } else if (sig != SIGWINCH) {
-    s->quit = true;
+  switch (sig) {
+    case SIGWINCH: break;
+    case SIGTSTP:
+      s->stopped = true;
+      term_give_back();
+      (void)kill(getpid(), SIGSTOP);
+      break;
+    case SIGCONT: /* also after a SIGSTOP from elsewhere, since when others may have changed the terminal */
+      s->stopped = false;
+      term_give_back();
+      s->quit = !term_take();
+      break;
+    default: s->quit = true; break;
   }
 }
 
@@ -325,7 +334,7 @@ static void run_screen(screen *s, go_ticker *ticker) {
       default: got_answer(s, answer); break;
     }
     if (every != s->o->every) go_ticker_reset(ticker, every = s->o->every);
-    if (!s->quit) draw(s);
+    if (!s->quit && !s->stopped) draw(s);
   }
 }
 

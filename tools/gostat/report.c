@@ -254,6 +254,8 @@ static row row_of(const json *j, grouping g, const json *stacks) {
   r.leaked = json_number(j, "leaked") != 0;
   r.count = g == ONE_BY_ONE ? 1 : json_number(j, "count");
   r.longest = json_number(j, g == ONE_BY_ONE ? "waits" : "longest");
+  const char *slash = strrchr(r.at, '/'); /* there is not much room */
+  if (slash != NULL) r.at = slash + 1;
   if (g == PER_STATE) r.spawned = r.at = "";
   int64_t stack = json_number(j, "stack");
   if (g == PER_STACK && json_get(j, "stack")->type == JSON_NUMBER && stack >= 0) {
