@@ -37,6 +37,7 @@ const char *const go_view_page_[] = {
     "#hist div, #queues div { flex: 1; background: var(--s2); min-height: 1px; border-radius: 2px 2px 0 0; }",
     "#scale { display: flex; font-size: .75rem; color: var(--soft); } #scale span { flex: 7; } #scale span:last-child { flex: 4; }",
     "table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; cursor: pointer; user-select: none; }",
+    "th.n { width: 5.5rem; } th:nth-child(2) { width: 11rem; }",
     "th, td { padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }",
     ".n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }",
     "pre { margin: .3rem 0; font: 12px/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }",

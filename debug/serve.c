@@ -2,7 +2,7 @@
  *
  * One thread of our own does it, with plain sockets: what is served shall be seen just when no goroutine gets to run,
  * and looking at the scheduler shall not be work for it. The thread is not known to golib (it has no M), and may call only
- * what needs none. For the deadlock check it counts as asleep, as it wakes nobody; see docs/design/0012.
+ * what needs none. For the deadlock check it counts as asleep, as it wakes nobody; see docs/design/0010.
  *
  * Connections are an array; each is in one state, and all that it holds is bounded:
  *

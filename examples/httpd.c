@@ -1,10 +1,12 @@
 /* httpd: an HTTP/1.1 server to start from: one goroutine per connection, written as straight code.
  *
- *   httpd [-n CONNECTIONS] [-t SECONDS] [-i SECONDS] [-g SECONDS] [ADDRESS [FOLDER]]
+ *   httpd [-n CONNECTIONS] [-t SECONDS] [-i SECONDS] [-g SECONDS] [-d SOCKET|localhost:PORT] [ADDRESS [FOLDER]]
  *
  * GET /hello says hello, POST /echo answers with what was sent, all else are the files of FOLDER. SIGTERM and SIGINT
  * end it: no more connections are taken, those that wait for a request are closed, and requests that have begun are
  * answered, for which there are -g seconds.
+ *
+ * -d: what it does can be looked at, by gostat SOCKET, or in a browser at http://localhost:PORT (docs/debugging.md).
  *
  * What it is careful about: lengths and numbers of all that a client sends; that a request is understood in
  * one way only (RFC 9112), or refused; clients that send slowly (-t: for a whole request) or do not read
@@ -38,6 +40,7 @@ enum {
 
 typedef struct server {
   const char *folder; /* NULL: no files */
+  const char *debug;  /* what go_debug_listen listens on; NULL: nothing */
   int64_t connections;
   go_nsec timeout, idle, grace;
   go_ctx *stop;  /* cancelled when no new requests are wanted */
@@ -636,14 +639,19 @@ GO_FUNC(stop_on_signal, (go_ctx *, stop)) {
 }
 
 static int usage(void) {
-  fprintf(
-      stderr,
-      "usage: httpd [-n CONNECTIONS] [-t SECONDS] [-i SECONDS] [-g SECONDS] [ADDRESS [FOLDER]]\n");
+  fprintf(stderr,
+          "usage: httpd [-n CONNECTIONS] [-t SECONDS] [-i SECONDS] [-g SECONDS] [-d "
+          "SOCKET|localhost:PORT] "
+          "[ADDRESS [FOLDER]]\n");
   return 2;
 }
 
 static int options(server *s, int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "n:t:i:g:")) != -1;) {
+  for (int o; (o = getopt(argc, argv, "n:t:i:g:d:")) != -1;) {
+    if (o == 'd') {
+      s->debug = optarg;
+      continue;
+    }
     double v = o != '?' ? atof(optarg) : 0;
     if (!(v > 0 && v < 1e9)) return usage();
     if (o == 'n') s->connections = (int64_t)v;
@@ -663,10 +671,21 @@ static int drain(server *s) {
   return r == 0 ? 0 : 1;
 }
 
+/* Somebody may want to know why it does not start, so: before all else. */
+static int serve_debug(const server *s) {
+  if (s->debug == NULL) return 0;
+  bool path = strchr(s->debug, '/') != NULL || strchr(s->debug, ':') == NULL;
+  int r = path ? go_debug_listen(NULL, s->debug, NULL)
+               : go_debug_listen(NULL, NULL, &(go_debug_opts){.http = s->debug});
+  if (r != 0) fprintf(stderr, "httpd: %s: %s\n", s->debug, go_strerror(r));
+  return r;
+}
+
 static int run(int argc, char **argv) {
   static server s = {
       .connections = 10000, .timeout = 10 * GO_SEC, .idle = GO_MIN, .grace = 10 * GO_SEC};
   if (options(&s, argc, argv) != 0) return 2;
+  if (serve_debug(&s) != 0) return 1;
   const char *address = optind < argc ? argv[optind] : "127.0.0.1:8080";
   s.folder = optind + 1 < argc ? argv[optind + 1] : NULL;
   s.free = (go_sem)GO_SEM_INIT(s.connections);

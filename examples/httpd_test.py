@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -507,6 +508,22 @@ def test_stop_under_load():
 
 def output(*command, **more):
     return subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE, **more).stdout
+
+
+def test_debug():
+    """-d: it tells what its goroutines do, beside what it serves."""
+    path = os.path.join(tempfile.mkdtemp(dir="/tmp"), "debug")
+    with Server("-d", path) as server, server.connect() as s:
+        with socket.socket(socket.AF_UNIX) as d:
+            d.settimeout(PATIENCE)
+            d.connect(path)
+            d.sendall(b"GET /goroutines.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            told = b"".join(iter(lambda: d.recv(1 << 16), b""))
+        expect(told.count(b"spawned at stop_on_signal@") >= 1, True)
+        s.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        expect(s.recv(1000).startswith(b"HTTP/1.1 200 OK"), True)
+    expect(os.path.exists(path), False)
+    os.rmdir(os.path.dirname(path))
 
 
 def test_curl():

@@ -110,7 +110,7 @@ GO_API void go_trace_log(const char *fmt, ...) GO_PRINTF(1, 2);
  *   /                          a page that shows the rest, and follows it
  *   /stats.json                go_stats by its names
  *   /goroutines.json?limit=N   goroutines by state, spawn site and stack, and N of them one by one (100; at most
- *                              100,000); &leaks=1: which are leaked, as in go_dump
+ *                              100,000); &leaks=1: which are leaked, or seem to be, as in go_dump
  *   /goroutines.txt            go_dump
  *   /trace?seconds=N           what go_trace_start writes in that time (0.01 to 60; 1); 409 while there is another trace
  *

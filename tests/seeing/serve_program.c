@@ -36,9 +36,11 @@ static void next_line(void *arg) {
   line[strcspn(line, "\n")] = '\0';
 }
 
-static void leak(void) {
+/* On a stack of its own, which is gone with it: nothing of the channel's address stays. */
+GO_FUNC(leak, (int, x)) {
   intchan c = intchan_new(0);
-  if (GO(leaked, c) == 0) c = (intchan){0};
+  (void)GO(leaked, c);
+  (void)x;
 }
 
 static int number_of(const char *line) {
@@ -53,7 +55,7 @@ static bool obey(const char *line, intchan c) {
   } else if (strncmp(line, "readers", 7) == 0) {
     for (int i = 0; i < number_of(line); i++) (void)GO(reader, c);
   } else if (strcmp(line, "leak") == 0) {
-    leak();
+    (void)GO(leak, 0);
   } else if (strcmp(line, "close") == 0) {
     go_debug_close();
   } else if (strcmp(line, "abort") == 0) {
