@@ -158,16 +158,17 @@ static int catch_signals(void) {
   return 0;
 }
 
-/* Bytes from fd, one by one; then -1. The descriptor itself is left as it is: others have it too. */
-GO_FUNC(read_bytes, (int, fd), (intchan, to)) {
+/* Bytes from fd, one by one; then -1. Until ctx is done. The descriptor itself is left as it is: others have it too. */
+GO_FUNC(read_bytes, (go_ctx *, ctx), (int, fd), (intchan, to)) {
   unsigned char buf[64];
-  for (;;) {
-    if (go_fd_wait(NULL, fd, GO_FD_READ) < 0) break;
+  while (go_fd_wait(ctx, fd, GO_FD_READ) >= 0) {
     ssize_t n = read(fd, buf, sizeof buf);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
-    for (ssize_t i = 0; i < n; i++) intchan_send(to, buf[i]);
+    for (ssize_t i = 0; i < n; i++) {
+      if (intchan_send_ctx(ctx, to, buf[i]) != 0) return;
+    }
   }
-  intchan_send(to, -1);
+  (void)!intchan_send_ctx(ctx, to, -1);
 }
 
 GO_FUNC(ask, (screen *, s), (const char *, path)) {
@@ -338,38 +339,55 @@ static void run_screen(screen *s, go_ticker *ticker) {
   }
 }
 
+/* 0, or a code. */
+static int open_screen(screen *s, go_wg *readers) {
+  s->keys = intchan_new(0);
+  s->signals = intchan_new(0);
+  s->answers = samplechan_new(1);
+  s->ctx = go_ctx_with_cancel(NULL);
+  if (s->ctx == NULL) return GO_ENOMEM;
+  int r = catch_signals();
+  if (r == 0) r = GO_WG(readers, read_bytes, s->ctx, 0, s->keys);
+  if (r == 0) r = GO_WG(readers, read_bytes, s->ctx, signal_pipe[0], s->signals);
+  return r;
+}
+
+/* Nobody uses it any more: the readers and the one who asks have been waited for. */
+static void close_screen(screen *s, go_wg *readers) {
+  go_ctx_cancel(s->ctx);
+  while (s->asking) {
+    sample answer;
+    (void)samplechan_recv(s->answers, &answer);
+    got_answer(s, answer);
+  }
+  go_wg_wait(readers);
+  sample_free(&s->now);
+  sample_free(&s->before);
+  source_close(&s->from);
+  intchan_unref(s->keys);
+  intchan_unref(s->signals);
+  samplechan_unref(s->answers);
+  go_ctx_unref(s->ctx);
+}
+
 static int watch(options *o, source *from) {
-  screen s = {.o = o,
-              .from = *from,
-              .keys = intchan_new(0),
-              .signals = intchan_new(0),
-              .answers = samplechan_new(1)};
+  screen s = {.o = o, .from = *from};
+  go_wg readers = {0};
   go_ticker *ticker = go_ticker_new(o->every);
-  s.ctx = go_ctx_with_cancel(NULL);
-  o->look.colours = true;
-  int r = s.ctx == NULL || ticker == NULL ? GO_ENOMEM : catch_signals();
-  if (r == 0) r = GO(read_bytes, 0, s.keys);
-  if (r == 0) r = GO(read_bytes, signal_pipe[0], s.signals);
+  int r = ticker != NULL ? open_screen(&s, &readers) : GO_ENOMEM;
   if (r != 0) return complain(o, r);
   s.now = take_sample(NULL, &s.from, goroutines_path(o));
-  if (s.now.error != 0)
-    return complain(o, s.now.error); /* where it never was it will not be either */
-  if (!term_take()) return show_plain(o, &s.from);
-  draw(&s);
-  run_screen(&s, ticker);
-  term_give_back();
-  go_ctx_cancel(s.ctx);
-  while (s.asking) {
-    sample answer;
-    (void)samplechan_recv(s.answers, &answer);
-    got_answer(&s, answer);
+  r = s.now.error; /* where it never was it will not be either */
+  if (r == 0 && !term_take()) r = -ENOTTY;
+  if (r == 0) {
+    o->look.colours = true;
+    draw(&s);
+    run_screen(&s, ticker);
+    term_give_back();
   }
-  sample_free(&s.now);
-  sample_free(&s.before);
-  source_close(&s.from);
+  close_screen(&s, &readers);
   go_ticker_free(ticker);
-  go_ctx_unref(s.ctx);
-  return 0;
+  return r == 0 ? 0 : complain(o, r);
 }
 
 /* ---- the program ---- */
