@@ -280,7 +280,7 @@ class Programs(unittest.TestCase):
         found = until(lambda: [g for g in p.json("/goroutines.json?leaks=1")["groups"] if g.get("leaked")], "the leak")
         self.assertEqual([(g["spawned"], g["count"]) for g in found], [("leaked", 1)])
         self.assertFalse([g for g in p.json("/goroutines.json")["groups"] if g.get("leaked")])  # not asked for
-        self.assertEqual(p.stop()[0], 0)
+        self.assertEqual(p.stop(), (0, ""))
 
     def test_many_goroutines(self):
         p = start()
@@ -291,7 +291,7 @@ class Programs(unittest.TestCase):
         v = p.json("/goroutines.json?limit=100000")
         self.assertEqual(len(v["goroutines"]), v["total"])
         self.assertEqual(len({g["id"] for g in v["goroutines"]}), v["total"])
-        self.assertEqual(p.stop()[0], 0)
+        self.assertEqual(p.stop(), (0, ""))
 
     def test_deadlock_is_reported(self):
         if "GOLIB_RUN" in os.environ:
@@ -394,7 +394,7 @@ class Programs(unittest.TestCase):
         os.chmod(p.path, 0o666)  # who is let in by mistake is still not answered
         self.assertEqual(as_nobody(unanswered), 0)
         self.assertEqual(p.get("/stats.json")[0], 200)
-        self.assertEqual(p.stop()[0], 0)
+        self.assertEqual(p.stop(), (0, ""))
 
     def test_no_descriptors(self):
         p = start()
@@ -406,7 +406,7 @@ class Programs(unittest.TestCase):
         resource.prlimit(p.process.pid, resource.RLIMIT_NOFILE, limits)
         self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200"))
         s.close()
-        self.assertEqual(p.stop()[0], 0)
+        self.assertEqual(p.stop(), (0, ""))
 
 
 if __name__ == "__main__":
