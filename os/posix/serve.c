@@ -377,10 +377,10 @@ static const char *program(void) {
 }
 
 int64_t go_os_process_(char *name, size_t n) {
-  const char *all = program();
-  size_t len = all != NULL ? strlen(all) : 0;
+  const char *all = program() != NULL ? program() : "";
+  size_t len = strlen(all);
   len = len < n ? len : n - 1;
-  if (len > 0) memcpy(name, all, len);
+  memcpy(name, all, len);
   name[len] = '\0';
   return (int64_t)getpid();
 }
