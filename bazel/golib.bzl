@@ -26,6 +26,10 @@ GOLIB_C_WARNINGS = GOLIB_WARNINGS + [
 GOLIB_COPTS = ["-std=c11"] + GOLIB_C_WARNINGS + GOLIB_OPT_COPTS + [
     "-fvisibility=hidden",
     "-fno-omit-frame-pointer",
+    # So that golib's own code can be told from the program's: see the header.
+    "-include",
+    "core/text.h",
+    "-fno-lto",
 ] + select({
     "//platforms:linux": ["-fstack-clash-protection"],
     "//conditions:default": [],

@@ -107,6 +107,7 @@ static void print_line(void) {
       {" turns=", s.turns},
       {" steals=", s.steals},
       {" retakes=", s.retakes},
+      {" switches=", s.switches},
       {" polled=", s.polled},
       {" timers=", (uint64_t)s.timers},
       {" late_us=", (uint64_t)(s.latency_max / GO_US)},

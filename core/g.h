@@ -26,6 +26,7 @@
 #include "core/lock.h"
 #include "core/note.h"
 #include "core/os.h"
+#include "core/preempt.h"
 #include "core/runq.h"
 #include "core/sanitize.h"
 
@@ -138,7 +139,8 @@ struct go_g_ {
   int64_t since;       /* when it began to wait, or a little earlier: see go_prepark_ */
   go_m_ *locked_m;     /* the thread it is wired to, or NULL; own */
   go_a32 claim;        /* number of the wait it is in: see go_claim_ */
-  uint32_t lock_count; /* go_lock_thread nesting; own */
+  uint16_t lock_count; /* go_lock_thread nesting; own */
+  uint16_t nopreempt;  /* 0: may be stopped anywhere; see core/switch.c */
 
   /* What it is. */
   const char *site; /* "worker@file.c:31" or NULL */
@@ -241,8 +243,9 @@ typedef struct go_slice_ {
   go_m_ *m;
   uint32_t ticks;
   uint64_t tick_at;
-  int64_t since; /* when it was seen first */
-  bool told;     /* the watchdog has */
+  int64_t since;    /* when it was seen first */
+  int64_t asked_at; /* when it was asked to let others run; 0: it was not */
+  bool told;        /* the watchdog has */
 } go_slice_;
 
 struct go_p_ {
@@ -265,6 +268,7 @@ struct go_p_ {
   char *stack[GO_STACK_CACHE_];
   uint64_t id_next, id_end; /* goroutine numbers in hand */
   go_a64 nborn, ndied;      /* goroutines started and ended here; others only read, */
+  go_a64 nswitched;         /* stopped in the middle of their code; likewise */
   go_a64 nparks, nturns; /* how often they had to wait, and got a turn: by the last look round; */
   go_a64 nsteals,
       nstolen;        /* how often goroutines were taken from other Ps, and how many: likewise */
@@ -309,6 +313,7 @@ struct go_m_ {
   go_os_cxx_state_ *cxx; /* the thread's, or NULL: see has_exceptions in core/sched.c */
   go_g_ *handoff;        /* runnable G that the fast half could not run; for g0 */
   go_g_ *requeue;        /* G that yielded to g0: to be made runnable when its stack is left */
+  bool stopped;          /* and it was stopped in the middle of its code */
   bool spinning;         /* counted in sched.nspinning; own, or handed over with next_p */
   bool worker;           /* runs go_m_loop_; else it stands for a plain thread */
   bool die;              /* its locked goroutine has ended: the thread ends with it; own */
@@ -325,7 +330,8 @@ struct go_m_ {
   bool begun;                /* whether by go_blocking_begin: see core/block.c; own */
   go_defer_rec_ end_foreign; /* begun: linked to the goroutine */
   uint64_t rng;
-  go_a32 started; /* 1: `thread` is valid (its creator has stored it) */
+  go_a32 started;         /* 1: `thread` is valid (its creator has stored it) */
+  go_preempt_thread_ pre; /* its id: under sched.lock from when its thread ends on */
 #if GO_SANITIZED_
   void *g0_fiber;
   const void *g0_bottom;
@@ -395,9 +401,11 @@ typedef struct go_sched_ {
 
   uint32_t stack_class; /* log2 of the default stack size */
   go_a32 careful;       /* enum go_careful_: spawns and ends go the slow way */
+  go_a32 nopreempt;     /* g->nopreempt of goroutines that ask for nothing else */
   int64_t max_g;        /* limit of live goroutines, 0: none */
   go_a64 ng;            /* live goroutines, counted only when there is a limit */
   go_a64 next_id;
+  go_a64 nswitched;      /* goroutines stopped whose P had been taken */
   go_a64 nborn, ndied;   /* those started without a P */
   go_os_thread_ starter; /* starts threads for Ms whose own state a user may have changed */
   go_a32 starter_up;     /* 1: it exists. Stored under procs_lock */
@@ -418,6 +426,8 @@ typedef struct go_sched_ {
   int64_t
       retake_after; /* in ns: how long a goroutine may be in user code while others wait; 0: for ever */
   int64_t watch_after; /* in ns: the watchdog's threshold; 0: off */
+  int preempt_signal;  /* go_config.preempt_signal */
+  bool preempt_ready;  /* go_preempt_init_ was called as it came up */
   bool main_thread;    /* go_config.main_thread */
   go_a32
       embedded; /* go_config.embedded: see core/step.c. This and host are also read by threads that wait

@@ -37,6 +37,7 @@ typedef struct go_try_ {
   go_defer_rec_ *defers;    /* the boundary: what was deferred outside */
   go_arch_ctx_ mark;
   go_panic_info info;   /* filled in by the panic */
+  uint16_t nopreempt;   /* sections that were open outside */
   bool guarded, thrown; /* called through call_; an exception came */
 } go_try_;
 
@@ -393,6 +394,7 @@ __attribute__((noinline)) void go_panic_value(void *value, const char *text) {
 
 /* What was raised in it has been taken out of the lists already, unless it came as an exception. */
 static int end_try(go_g_ *g, const go_try_ *t) {
+  go_set_nopreempt_(g, t->nopreempt); /* those that were left behind are closed */
   if (!t->thrown) {
     return GO_EPANIC;
   }
@@ -405,7 +407,8 @@ static int end_try(go_g_ *g, const go_try_ *t) {
 int go_try(void (*fn)(void *), void *arg, go_panic_info *ret_info) {
   go_m_ *m = go_enter_();
   go_g_ *g = m->cur; /* the G stays the same, whatever thread fn comes back on */
-  go_try_ t = {.up = g->tries, .panics = g->panics, .defers = g->defers};
+  go_try_ t = {
+      .up = g->tries, .panics = g->panics, .defers = g->defers, .nopreempt = go_get_nopreempt_(g)};
   go_os_cxx_state_ exceptions = {NULL, 0};
   if (m->cxx != NULL) {
     exceptions = *m->cxx;

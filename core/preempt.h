@@ -1,15 +1,55 @@
-/* core/preempt.h: what core asks of a way to interrupt a running thread.
+/* core/preempt.h: what core asks of a way to interrupt a running thread and have it run another goroutine.
  *
- * To be defined by one of preempt/signal and preempt/suspend when asynchronous switching is written; core does not
- * call it yet. Stated here because the state that it needs is laid out already: see go_m_.
+ * Defined by exactly one of preempt/signal and preempt/none (preempt/suspend is not written). core/sysmon.c asks for a
+ * switch where it would else take the P away; the backend stops the thread, finds out whether it is in the program's own
+ * code and may be stopped there (go_preempt_may_), and has the goroutine call go_preempt_switch_ on its own stack, with all of
+ * its registers kept aside. When that returns, maybe on another thread, the goroutine goes on where it was.
+ * Whatever does not go smoothly is refused, and the P is taken away as always.
  */
 #ifndef GOLIB_CORE_PREEMPT_H_
 #define GOLIB_CORE_PREEMPT_H_
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Interrupts the thread and calls go_preempt_point_(context) on the stack that it is running on. From
- * sysmon only. Returns 0 or a negative code when the thread is gone. */
-int go_preempt_thread_(uintptr_t thread);
+#include "core/atomic.h"
+
+/* What has become of a request. ASKED is stored by sysmon; DONE, REFUSED by the thread that was asked. */
+enum go_preempt_state_ { GO_PREEMPT_DONE_, GO_PREEMPT_ASKED_, GO_PREEMPT_REFUSED_ };
+
+/* A thread that runs goroutines, as the backend sees it. Part of an M; owner: the thread, unless said otherwise. */
+typedef struct go_preempt_thread_ {
+  uintptr_t id; /* the system's name for it; 0: cannot be asked. Read by sysmon, under sched.lock */
+  go_a32 state; /* enum go_preempt_state_ */
+  uint64_t own[8]; /* the backend's */
+} go_preempt_thread_;
+
+/* ---- defined by the backend ---- */
+
+/* Makes ready, once while the scheduler is up; sig: the signal to use, 0: its own choice. 0; GO_ENOSYS: cannot be done in
+ * this program, on this system, in this kind of build; GO_EINVAL: no signal that can be used. */
+int go_preempt_init_(int sig);
+/* Undoes it; no thread runs goroutines any more. */
+void go_preempt_fini_(void);
+/* On the thread, before it runs goroutines: fills *t in. If ready, it sees to it that the thread can be interrupted;
+ * if not, the thread is left as it is, and can be asked later as far as it can be interrupted. */
+void go_preempt_enter_(go_preempt_thread_ *t, bool ready);
+/* On the thread, when it has stopped to run goroutines, and t->id is 0: as it was. */
+void go_preempt_leave_(go_preempt_thread_ *t);
+/* Interrupts a thread, which runs goroutines for as long as the caller, sysmon, holds sched.lock. 0 or a negative
+ * code. Does not wait for what comes of it: see t->state. */
+int go_preempt_ask_(go_preempt_thread_ *t);
+
+/* ---- defined by core (core/switch.c), async-signal-safe ---- */
+
+/* The calling thread's, if it runs goroutines; else NULL. */
+go_preempt_thread_ *go_preempt_mine_(void);
+/* The thread was interrupted in the program's own code, with this stack pointer: whether it runs a goroutine, on that
+ * goroutine's stack, with `room` bytes left below, that may be stopped now. */
+bool go_preempt_may_(const void *sp, size_t room);
+/* On the goroutine's stack, after go_preempt_may_ of the same interruption. Others run; returns on the thread that the
+ * goroutine resumes on. */
+void go_preempt_switch_(void);
 
 #endif /* GOLIB_CORE_PREEMPT_H_ */

@@ -260,18 +260,28 @@ static void wait_started(go_m_ *m) {
   }
 }
 
+/* From now on sysmon does not ask its thread for anything. */
+static void end_preempt(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  m->pre.id = 0;
+  go_unlock_(&GO_S->lock);
+  go_preempt_leave_(&m->pre);
+}
+
 static void m_main(void *arg) {
   go_m_ *m = arg;
   go_m_set_(m);
   go_os_thread_name_("golib");
   go_os_thread_exact_();                     /* it will keep time for all */
   (void)go_os_fault_stack_(&m->fault_stack); /* without one an overflow is a plain crash */
+  go_preempt_enter_(&m->pre, GO_S->preempt_ready);
   if (m->next_p != NULL) {
     go_p_acquire_(m, m->next_p);
     m->next_p = NULL;
     go_st_rlx(&m->p->tick_at, (uint64_t)go_os_now_());
   }
   go_m_loop_(m);
+  end_preempt(m);
   go_os_fault_stack_free_(m->fault_stack);
   go_m_set_(NULL);
   bool alone = m->die; /* nobody may come by to join it for long */
@@ -604,6 +614,33 @@ static int64_t env_time(const char *name, int64_t unit, int64_t otherwise) {
   return n * unit;
 }
 
+/* Whether goroutines may be stopped anywhere unless they say otherwise. */
+static bool switches(const go_config *cfg) {
+  const char *s = getenv("GOLIB_PREEMPT");
+  if (cfg->preempt != GO_PREEMPT_DEFAULT || s == NULL || *s == '\0') {
+    return cfg->preempt == GO_PREEMPT_SWITCH;
+  }
+  if (strcmp(s, "switch") != 0 && strcmp(s, "retake") != 0) {
+    go_fatal_("GOLIB_PREEMPT=%s: neither switch nor retake", s);
+  }
+  return *s == 's' && !cfg->embedded;
+}
+
+/* Who asks for it in the program is told when it cannot be done; the environment only wishes. */
+static int start_preempt(const go_config *cfg) {
+  int r = 0;
+  bool all = switches(cfg);
+  GO_S->preempt_signal = cfg->preempt_signal;
+  if (all || cfg->preempt_signal != 0) {
+    r = go_preempt_init_(cfg->preempt_signal);
+    GO_S->preempt_ready = r == 0;
+    all = all && r == 0;
+    r = r == GO_ENOSYS && cfg->preempt != GO_PREEMPT_SWITCH ? 0 : r;
+  }
+  go_st_rlx(&GO_S->nopreempt, all ? 0u : GO_NOPREEMPT_);
+  return r;
+}
+
 static uint32_t default_procs(const go_config *cfg) {
   int n = cfg->embedded ? 1 : cfg->procs;
   if (n == 0) {
@@ -673,6 +710,9 @@ static void release_all(void) {
   go_pd_fini_();
   go_poll_fini_();
   go_os_off_fault_();
+  if (GO_S->preempt_ready) {
+    go_preempt_fini_();
+  }
   free_ms(GO_S->spare_m);
   free_ms(GO_S->spare_worker);
   stop_embedded();
@@ -713,8 +753,10 @@ static int start(const go_config *cfg) {
   uint32_t procs = default_procs(cfg);
   uint32_t cls = default_stack(cfg, &fixed);
   if (cls == 0 || cfg->procs < 0 || cfg->max_threads < 0 || cfg->max_goroutines < 0 ||
-      cfg->offload_threads < 0 || cfg->watchdog < 0 ||
-      (cfg->embedded && (cfg->procs > 1 || cfg->main_thread))) {
+      cfg->offload_threads < 0 || cfg->watchdog < 0 || cfg->preempt < 0 ||
+      cfg->preempt > GO_PREEMPT_SWITCH || cfg->preempt_signal < 0 ||
+      (cfg->embedded &&
+       (cfg->procs > 1 || cfg->main_thread || cfg->preempt == GO_PREEMPT_SWITCH))) {
     return GO_EINVAL;
   }
   GO_S->max_m = cfg->max_threads > 0 ? (uint32_t)cfg->max_threads : 10000;
@@ -744,6 +786,9 @@ static int start(const go_config *cfg) {
   }
   if (r == 0) {
     r = go_debug_start_(cfg->dump_signal);
+  }
+  if (r == 0) {
+    r = start_preempt(cfg);
   }
   if (r == 0) { /* else one thread, which sleeps: later ones may fail, and work still gets done */
     r = start_threads(cfg);
@@ -1142,7 +1187,9 @@ static int run_on_this_thread(run *r) {
   int err = go_spawn_with_(&how, run_body, &r, sizeof r);
   if (err == 0) {
     go_m_set_(m);
+    go_preempt_enter_(&m->pre, GO_S->preempt_ready);
     go_m_loop_(m);
+    end_preempt(m);
     go_m_set_(own);
     err = r->result;
   } else {

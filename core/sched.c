@@ -391,6 +391,31 @@ go_m_ *go_queue_up_(go_m_ *m) {
   return leave_stack(m, g, NULL);
 }
 
+/* It goes behind everybody else: to the global queue, and this P's next look there is for others. The time that it took
+ * says nothing about the length of turns. (Go as well. In the ring, those that are woken, or have not run yet, would wait
+ * until each of several hogs has had its slice.) */
+void go_preempt_switch_(void) {
+  go_m_ *m = go_m_get_();
+  go_g_ *g = m->cur;
+  (void)go_hold_(m);
+  go_p_ *p = m->p;
+  if (p == NULL) {
+    (void)go_add_rlx(&GO_S->nswitched, (uint64_t)1);
+    (void)go_queue_up_(m);
+    return;
+  }
+  int64_t now = go_os_now_();
+  go_count_(&p->nswitched);
+  go_set_state_(g, GO_G_RUNNABLE_);
+  go_ticks_set_(p, 0);
+  go_st_rlx(&p->tick_at, (uint64_t)now);
+  p->rounds |= 1;
+  p->next_at = now; /* nobody has been served yet */
+  m->stopped = true;
+  m->requeue = g;
+  (void)leave_stack(m, g, NULL);
+}
+
 void go_hold_slow_(go_m_ *m) {
   uint32_t asked = go_hold_answer_(&m->hold);
   if (asked == GO_ASKED_TAKEN_) {
@@ -1149,6 +1174,12 @@ static void requeue(go_m_ *m) {
   m->requeue = NULL;
   if (m->p == NULL) {
     go_inject_(g); /* before it is counted off: see came_without_p */
+  } else if (m->stopped) {
+    m->stopped = false;
+    go_global_put_(g, g, 1);
+    if (!m->p->solo) {
+      go_wake_();
+    }
   } else if (g->locked_m == NULL) {
     ring_put(m->p, g);
   } else {
@@ -1241,6 +1272,9 @@ void go_lock_thread(void) {
   go_g_ *g = m->cur;
   if (go_is_thread_(g) || go_embedded_()) { /* there is but one thread */
     return;
+  }
+  if (g->lock_count == UINT16_MAX) {
+    go_fatal_("go_lock_thread: nested 65535 times");
   }
   if (g->lock_count++ == 0) {
     go_starter_start_();

@@ -48,6 +48,16 @@ static inline uint8_t go_get_state_(const go_g_ *g) {
   return __atomic_load_n(&g->state, __ATOMIC_RELAXED);
 }
 
+/* g->nopreempt: see core/switch.c. */
+#define GO_NOPREEMPT_ 0x8000u
+#define GO_NOPREEMPT_DEPTH_ 0x7fffu
+static inline uint16_t go_get_nopreempt_(const go_g_ *g) {
+  return __atomic_load_n(&g->nopreempt, __ATOMIC_RELAXED);
+}
+static inline void go_set_nopreempt_(go_g_ *g, uint16_t n) {
+  __atomic_store_n(&g->nopreempt, n, __ATOMIC_RELAXED);
+}
+
 /* m has no P, and its goroutine queues up for one. It is counted in sched.nforeign until it is in a queue. Returns
  * the M it resumes on. */
 go_m_ *go_queue_up_(go_m_ *m);
@@ -239,7 +249,8 @@ typedef struct go_spawn_ {
   const char *name;
   size_t stack_size;
   uint8_t flags;
-  go_m_ *wired; /* the M, which waits for it, that alone may run it; or NULL */
+  uint8_t preempt; /* enum go_preempt */
+  go_m_ *wired;    /* the M, which waits for it, that alone may run it; or NULL */
   void (*make)(void *to,
                void *args); /* constructs the arguments instead of copying them; or NULL */
   void (*on_end)(

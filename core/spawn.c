@@ -293,6 +293,7 @@ static inline void fill(go_g_ *g, const char *site, void (*fn)(void *), const vo
   __atomic_store_n(&g->site, site, __ATOMIC_RELEASE); /* after id: see same_life in core/out.c */
   g->fn = fn;
   g->flags = 0;
+  go_set_nopreempt_(g, (uint16_t)go_ld_rlx(&GO_S->nopreempt));
   g->arg = (void *)(uintptr_t)args;
   if (size - 1 < GO_G_INLINE_) {
     g->arg = memcpy(g->inline_args, args, size);
@@ -364,7 +365,7 @@ static int spawn_held(go_m_ *m, const go_spawn_ *how, void (*fn)(void *), const 
     go_fatal_("a hook of go_set_hooks must not start goroutines");
   }
   uint32_t cls = how->stack_size == 0 ? GO_S->stack_class : go_stack_class_(how->stack_size);
-  if (cls == 0 || size > ((size_t)1 << cls) / 2) {
+  if (cls == 0 || size > ((size_t)1 << cls) / 2 || how->preempt > GO_PREEMPT_SWITCH) {
     return GO_EINVAL;
   }
   cls = go_stack_slot_class_(cls);
@@ -377,6 +378,9 @@ static int spawn_held(go_m_ *m, const go_spawn_ *how, void (*fn)(void *), const 
     const void *copy = how->make == NULL ? args : NULL;
     fill(g, how->site, fn, copy, copy != NULL ? size : 0);
     g->flags = how->flags;
+    if (how->preempt != GO_PREEMPT_DEFAULT) {
+      go_set_nopreempt_(g, how->preempt == GO_PREEMPT_SWITCH ? 0 : GO_NOPREEMPT_);
+    }
     if (cls != GO_S->stack_class || size > GO_G_INLINE_) {
       r = bind_early(m, g, cls, copy, size);
     }
@@ -479,7 +483,8 @@ void go_spawn_reserved_(go_m_ *m, go_g_ *g, const char *site, void (*fn)(void *)
 }
 
 int go_spawn_with_(const go_spawn_ *how, void (*fn)(void *), const void *args, size_t size) {
-  if (how->flags != 0 || how->wired != NULL || how->name != NULL || how->stack_size != 0) {
+  if (how->flags != 0 || how->wired != NULL || how->name != NULL || how->stack_size != 0 ||
+      how->preempt != 0) {
     if (fn == NULL) {
       go_fatal_("go_spawn of a NULL function");
     }
@@ -498,6 +503,7 @@ static go_spawn_ how_of(const char *site, const go_spawn_opts *o) {
     how.name = o->name;
     how.stack_size = o->stack_size;
     how.flags = o->pinned ? GO_G_PINNED_ : 0;
+    how.preempt = o->preempt < 0 || o->preempt > 255 ? 255 : (uint8_t)o->preempt;
   }
   return how;
 }

@@ -69,6 +69,7 @@ static void add_p(go_stats *s, go_p_ *p) {
   s->ended += go_ld_acq(&p->ndied);
   s->spawned += go_ld_acq(&p->nborn);
   s->parks += go_ld_rlx(&p->nparks);
+  s->switches += go_ld_rlx(&p->nswitched);
   s->turns += go_ld_rlx(&p->nturns);
   s->steals += go_ld_rlx(&p->nsteals);
   s->stolen += go_ld_rlx(&p->nstolen);
@@ -119,6 +120,7 @@ static void read_sched(go_stats *s) {
   s->polls = go_ld_rlx(&GO_S->polls);
   s->polled = go_ld_rlx(&GO_S->npolled_all);
   s->retakes = go_ld_rlx(&GO_S->nretaken);
+  s->switches = go_ld_rlx(&GO_S->nswitched);
 }
 
 void go_stats_sum_(go_stats *s) {

@@ -2,8 +2,8 @@
  *
  * A goroutine that computes, or blocks in a call that nobody announced, keeps its thread but not its P: after 10 ms
  * (sched.retake_after) the P is another M's, if something waits for it: a goroutine in a queue, or events and timers, which somebody has to look
- * after. Nothing happens to the goroutine itself: no signal, no call that is interrupted. When it calls golib the next
- * time it finds that it has no P (go_hold_slow_), takes an idle one, or queues up when it may suspend.
+ * after. (A goroutine that may be stopped in the middle of its code is asked for that first: see below.) Nothing happens
+ * to the goroutine itself: no signal, no call that is interrupted. When it calls golib the next time it finds that it has no P (go_hold_slow_), takes an idle one, or queues up when it may suspend.
  *
  * How a P is taken from an M that does not know: core/hold.h. What an M without a P is to the others: as if in foreign code
  * (core/block.c), counted in sched.nforeign from before the P is given away. Slices, which tell how long a goroutine has
@@ -17,7 +17,7 @@
  * are idle. In an embedded scheduler there is nobody to give a P to, and no sysmon unless there is a watchdog.
  *
  * Go: runtime/proc.go sysmon, retake. Departures: user code is retaken, not only system calls; no preemption
- * by signal; the poller is not polled from here, as the M that gets the P does it.
+ * by signal unless a goroutine agrees (core/switch.c); the poller is not polled from here, as the M that gets the P does it.
  */
 #include <string.h>
 
@@ -41,6 +41,8 @@ static struct {
   int64_t told_at;
   uint64_t untold; /* reports that were not made, to spare the log */
   bool no_fence;   /* the system has refused: nothing can be taken */
+  int8_t ask;      /* whether threads can be asked to switch: 1, -1: no, 0: nobody knows yet; */
+  bool ready;      /* and it was us who have made that so */
 } mon;
 
 /* ---- slices ---- */
@@ -55,7 +57,7 @@ static int64_t observe(go_p_ *p, int64_t now) {
   if (m != NULL && same_slice(&p->mon, m, p)) {
     return now - p->mon.since;
   }
-  p->mon = (go_slice_){m, go_ld_rlx(&p->ticks), go_ld_rlx(&p->tick_at), now, false};
+  p->mon = (go_slice_){m, go_ld_rlx(&p->ticks), go_ld_rlx(&p->tick_at), now, 0, false};
   return 0;
 }
 
@@ -113,6 +115,49 @@ static void watch_lost(int64_t now) {
     watch(&m->mon, now);
     at = &m->mon_link;
   }
+}
+
+/* ---- asking for a switch ----
+ *
+ * A goroutine that may be stopped anywhere (core/switch.c) is asked first to let others run on its own thread. If it refuses,
+ * or has not answered for two slices, its P is taken away. (A thread that the system does not run does not answer.) */
+#define ASK_SLICES 2
+
+/* Per-spawn opt-ins alone do not install anything before one is there to be asked. */
+static bool can_ask(void) {
+  if (mon.ask == 0) {
+    mon.ask = GO_S->preempt_ready || go_preempt_init_(GO_S->preempt_signal) == 0 ? 1 : -1;
+    mon.ready = mon.ask == 1 && !GO_S->preempt_ready;
+  }
+  return mon.ask == 1;
+}
+
+static bool ask(go_m_ *m, go_p_ *p) {
+  go_lock_(&GO_S->lock); /* until then the thread does not end */
+  bool ok = m->pre.id != 0 && go_hold_is_out_(&m->hold) &&
+            __atomic_load_n(&m->p, __ATOMIC_RELAXED) == p && same_slice(&p->mon, m, p);
+  if (ok) {
+    go_st_rel(&m->pre.state, (uint32_t)GO_PREEMPT_ASKED_);
+    ok = go_preempt_ask_(&m->pre) == 0;
+  }
+  go_unlock_(&GO_S->lock);
+  return ok;
+}
+
+/* Whether p is to be left to its M for now. */
+static bool asks(go_p_ *p, int64_t now) {
+  go_slice_ *s = &p->mon;
+  if (s->asked_at != 0) {
+    return go_ld_acq(&s->m->pre.state) != GO_PREEMPT_REFUSED_ &&
+           now - s->asked_at < ASK_SLICES * GO_S->retake_after;
+  }
+  const go_g_ *g = __atomic_load_n(&s->m->cur, __ATOMIC_RELAXED);
+  if (g == NULL || go_get_nopreempt_(g) != 0 || !go_hold_is_out_(&s->m->hold) || !can_ask()) {
+    return false;
+  }
+  bool asked = ask(s->m, p);
+  s->asked_at = asked ? now : now - ASK_SLICES * GO_S->retake_after; /* once a slice, in any case */
+  return asked;
 }
 
 /* ---- taking ---- */
@@ -218,7 +263,7 @@ static void look(int64_t now) {
     if (go_hold_is_out_(&p->mon.m->hold)) {
       watch(&p->mon, now);
     }
-    if (ran >= after && n < BATCH && after != 0 && !mon.no_fence && wanted(p)) {
+    if (ran >= after && n < BATCH && after != 0 && wanted(p) && !asks(p, now) && !mon.no_fence) {
       ps[n++] = p;
     }
   }
@@ -301,5 +346,8 @@ void go_sysmon_stop_(void) {
   go_unlock_(&GO_S->lock);
   go_os_thread_join_(&GO_S->sysmon);
   go_os_timer_close_(&GO_S->sysmon_timer);
+  if (mon.ready) {
+    GO_S->preempt_ready = true; /* to be undone when all threads have ended */
+  }
   go_st_rel(&GO_S->sysmon_up, 0u);
 }

@@ -9,7 +9,8 @@
 /* initial-exec: one load, no call, in the shared library as well. */
 static _Thread_local go_m_ *this_m __attribute__((tls_model("initial-exec")));
 
-__attribute__((noinline)) go_m_ *go_m_get_(void) {
+/* Without TSan: called by a handler that has interrupted anything. */
+GO_NO_TSAN_ __attribute__((noinline)) go_m_ *go_m_get_(void) {
   __asm__ volatile("" ::: "memory"); /* never pure in the compiler's eyes */
   return this_m;
 }

@@ -60,6 +60,7 @@ typedef int64_t go_nsec;
   XX(GO_ECANCELED, -ECANCELED, "canceled")                                \
   XX(GO_ETIMEDOUT, -ETIMEDOUT, "deadline exceeded")                       \
   XX(GO_EBUSY, -EBUSY, "in use")                                          \
+  XX(GO_ENOSYS, -ENOSYS, "not possible on this system")                   \
   XX(GO_ECLOSED, -4096, "closed")                                         \
   XX(GO_EPANIC, -4097, "ended by a panic")                                \
   XX(GO_EDEADLK, -4098, "would wait for ever")                            \
@@ -76,6 +77,21 @@ enum go_error {
   GO_ERRORS(GO_ERROR_ENUM_)
 #undef GO_ERROR_ENUM_
 };
+
+/* How a goroutine that computes for long makes way for others: go_config, go_spawn_opts.
+ *
+ * GO_PREEMPT_RETAKE: it goes on, and they run beside it, on another thread. Always safe.
+ *
+ * GO_PREEMPT_SWITCH: it is stopped, by a signal, in the middle of its code, and they run on the same thread, as if it had
+ * called go_yield there. No further threads, and no more goroutines at work than there are Ps; but while it
+ * is stopped others run, and it may go on on another thread. So its code in the program's executable must do without locks
+ * that are not golib's (and that others might want meanwhile) and without thread-local variables, other than errno
+ * between two calls; go_nopreempt_begin and go_nopreempt_end enclose what cannot. It is only stopped in functions of the
+ * executable itself, on its own stack: not in golib, nor in shared libraries such as libc (what the executable has linked statically, a C++
+ * library or an allocator for instance, is its own); not in signal handlers; not during panics and exceptions. There
+ * GO_PREEMPT_RETAKE's way is taken. A call of its that blocks, like poll or nanosleep, may return EINTR after a slice of 10 ms
+ * while others wait; those that SA_RESTART restarts go on. */
+enum go_preempt { GO_PREEMPT_DEFAULT, GO_PREEMPT_RETAKE, GO_PREEMPT_SWITCH };
 
 GO_EXTERN_C_BEGIN_
 

@@ -28,6 +28,16 @@ GO_API void go_blocking(void (*fn)(void *), void *arg);
 GO_API void go_blocking_begin(void);
 GO_API void go_blocking_end(void);
 
+/* ---- code that must not be stopped ----
+ *
+ * Between these two a goroutine is not stopped by GO_PREEMPT_SWITCH (golib/base.h): for code that holds another library's
+ * lock, or uses thread-local variables. It may still lose its P to others, who run on another thread, and what suspends
+ * suspends. They nest; a panic that go_try catches outside closes what was begun inside. A few ns; no effect where nothing is
+ * stopped. Never suspend. Fatal: an end without a begin; 32767 begins without an end. From any thread.
+ * Go: //go:nosplit, acquirem and releasem, for users. */
+GO_API void go_nopreempt_begin(void);
+GO_API void go_nopreempt_end(void);
+
 /* ---- calls on another thread ---- */
 
 /* Calls fn(arg) on a thread of a pool, with a stack of 8 MiB, while the goroutine waits; a plain thread

@@ -72,7 +72,10 @@ typedef struct go_stats {
   uint64_t latency_count;
   go_nsec latency_sum, latency_max;
 
-  uint64_t reserved_[16];
+  /* So far: goroutines stopped in the middle of their code, by GO_PREEMPT_SWITCH. */
+  uint64_t switches;
+
+  uint64_t reserved_[15];
 } go_stats;
 
 #define GO_LATENCY_BOUND(i) ((go_nsec)128 << (i))

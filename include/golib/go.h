@@ -36,11 +36,13 @@ typedef struct go_spawn_opts {
   size_t stack_size; /* bytes, 16 KiB to 1 GiB, rounded up to a power of two; 0: the program's.
                           A sixteenth, at least a page, is guard */
   bool pinned;       /* stays on one thread of its own, as after go_lock_thread() */
+  int preempt; /* enum go_preempt: whether it may be stopped in the middle of its code; 0: as go_config says.
+                          Where that cannot be done, or not in an embedded golib, it has no effect */
   uint64_t reserved_[4];
 } go_spawn_opts;
 
 /* go_spawn_copy with options (NULL: none); with size 0, args is passed as it is. GO_EINVAL for a
- * stack size out of range; other errors as go_spawn. */
+ * stack size or a `preempt` out of range; other errors as go_spawn. */
 GO_API GO_NODISCARD int go_spawn_opt(const go_spawn_opts *o, void (*fn)(void *), const void *args,
                                      size_t size);
 

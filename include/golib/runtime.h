@@ -8,6 +8,8 @@
  *                "schedtrace=1000" prints a line of statistics on stderr every 1000 ms;
  *                "listen=PATH" serves what gostat shows at a Unix socket: go_debug_listen, with %p in PATH for the process's number
  *   GOLIB_RETAKE microseconds that a goroutine may be in user code while others wait, see below; 0: as long as it likes
+ *   GOLIB_PREEMPT  "switch": goroutines that run for long are stopped and switched away from, where this is possible (see
+ *                enum go_preempt for what code must be fit for that); "retake", the default: they never are
  *   GOLIB_WATCHDOG  milliseconds: a line on stderr, one a second at most, about a goroutine that has been in user code
  *                for so long; off by default
  *
@@ -42,7 +44,13 @@ typedef struct go_config {
                     * that of GOLIB_DEBUG. A handler that was there before is called afterwards */
   go_nsec
       watchdog; /* report goroutines that are in user code for so long; 0: GOLIB_WATCHDOG, else off */
-  uint64_t reserved_[7];
+  int preempt; /* enum go_preempt, of goroutines that are started without one of their own; 0: GOLIB_PREEMPT, else
+                       * GO_PREEMPT_RETAKE. GO_PREEMPT_SWITCH: go_init returns GO_ENOSYS where it cannot be done
+                       * at all: on other systems than Linux, in a program without shared libraries */
+  int preempt_signal; /* the signal by which it is done; 0: SIGURG. Installed as the first goroutine is to be
+                       * stopped, or at once if `preempt` asks for it or this is set, and then not blocked in golib's threads;
+                       * with SA_RESTART. A handler that was there before is called for signals that are not golib's */
+  uint64_t reserved_[6];
 } go_config;
 
 /* Runs fn(argc, argv) as the first goroutine and returns what it returns, when it returns, whatever

@@ -16,8 +16,9 @@ import sys
 
 # Where thread-locals live.
 ACCESSORS = re.compile(r"(^|/)core/_objs/core/tls\.")
-# Who may look at errno: the accessors (go_errno) and code that talks to the system and cannot suspend.
-ERRNO = re.compile(r"(^|/)(os|poll|net)/")
+# Who may look at errno: the accessors (go_errno) and code that talks to the system and cannot suspend. (In preempt the handler of
+# a signal does, and reads it by functions of its own.)
+ERRNO = re.compile(r"(^|/)(os|poll|preempt|net)/")
 
 ERRNO_CALL = re.compile(r"\b(__errno_location|__error|_errno|___errno)\b")
 SEGMENT = re.compile(r"%(?:fs|gs):(?!0x28\b)|\btpidr(?:ro)?_el0\b")

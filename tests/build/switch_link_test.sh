@@ -1,0 +1,36 @@
+#!/bin/sh
+# switch_link_test.sh TARBALL PROGRAM: goroutines are stopped in the middle of their code however the program is linked, unless
+# libc's code cannot be told from its own. $GOLIB_RUN, $GOLIB_CROSS: see tools/emu.
+set -eu
+tarball=$PWD/$1
+program=$PWD/$2
+work=${TEST_TMPDIR:-$(mktemp -d)}/link
+mkdir -p "$work"
+cd "$work"
+tar xzf "$tarball"
+prefix=$(echo "$work"/golib-*)
+cc=${GOLIB_CROSS:-}gcc
+
+# check WANTED FLAGS...
+check() {
+  wanted=$1
+  shift
+  "$cc" -std=c11 -O2 -I"$prefix/include" -o program "$program" "$@" -pthread
+  # shellcheck disable=SC2086
+  out=$(LD_LIBRARY_PATH=$prefix/lib timeout 120 ${GOLIB_RUN:-} ./program) || { echo "FAIL: $*: exit status $?"; exit 1; }
+  [ "$out" = "$wanted" ] || { echo "FAIL: $*: printed '$out'"; exit 1; }
+  echo "ok: $*"
+}
+
+a=$prefix/lib/libgolib.a
+check stopped -pie -fPIE "$a"
+check stopped -no-pie -fno-pie "$a"
+check stopped -flto "$a"
+check stopped -flto -no-pie -fno-pie "$a"
+check stopped -ffunction-sections -Wl,--gc-sections "$a"
+check stopped -pie -fPIE -L"$prefix/lib" -lgolib
+check stopped -no-pie -fno-pie -flto -L"$prefix/lib" -lgolib
+check "not possible
+not stopped" -static "$a"
+check "not possible
+not stopped" -static-pie -fPIE "$a"
