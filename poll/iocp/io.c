@@ -556,6 +556,9 @@ static ptrdiff_t write_bufs(go_ctx *ctx, go_io_ *io, WSABUF *v, DWORD n,
   if (!io->packets && done == -ECONNABORTED) {
     return -ECONNRESET;
   }
+  if (io->packets && to == NULL && (done == -ENOTCONN || done == -EINVAL)) { /* it has no peer */
+    return -EDESTADDRREQ;
+  }
   return done;
 }
 
