@@ -94,7 +94,7 @@ def golib_stress_test(name, srcs, size = "medium", tags = [], rule = golib_test,
         tests = [":%s_p%d" % (name, procs) for procs in STRESS_PROCS],
     )
 
-def golib_tests(files, deps = {}, settings = {}, linux_only = [], windows = []):
+def golib_tests(files, deps = {}, settings = {}, linux_only = [], not_windows = []):
     """One test per file; the end of a file's name says which kind it is.
 
     foo_test.cc            GoogleTest, on the public API
@@ -110,14 +110,14 @@ def golib_tests(files, deps = {}, settings = {}, linux_only = [], windows = []):
       deps: test name to the deps it needs besides, such as Abseil's.
       settings: test name to other attributes ({"size": "medium"}).
       linux_only: names of tests that call what only Linux has.
-      windows: names of the tests that are built for Windows; all others are skipped there.
+      not_windows: names of tests that cannot be built for Windows, or do not pass there.
     """
     for f in files:
         name = f[:f.rfind(".")]
         args = dict(settings.get(name, {}))
         if name in linux_only:
             args["target_compatible_with"] = ["@platforms//os:linux"]
-        elif name not in windows:
+        elif name in not_windows:
             args["target_compatible_with"] = select({
                 "//platforms:windows": ["@platforms//os:linux"],  # another than the target
                 "//conditions:default": [],

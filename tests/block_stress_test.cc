@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
@@ -104,7 +105,7 @@ TEST(BlockStress, IdleAndBack) {
   RunGo([] {
     const go_nsec end = StressEnd();
     int fds[2];
-    EXPECT_EQ(pipe(fds), 0);
+    EXPECT_EQ(OpenPipe(fds), 0);
     Rng rng(3);
     while (go_now() < end) {
       uint32_t how = rng.Below(3), d = rng.Below(100000);

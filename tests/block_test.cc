@@ -1,13 +1,16 @@
 // go_blocking and go_blocking_begin/_end: what blocks a thread keeps nobody else.
 #include <golib/golib.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#if !defined(_WIN32)
+#include <sys/wait.h>
+#endif
 
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
@@ -47,7 +50,7 @@ class Barrier {
 
 struct Pipe {
   int fds[2];
-  Pipe() { EXPECT_EQ(pipe(fds), 0); }
+  Pipe() { EXPECT_EQ(OpenPipe(fds), 0); }
   ~Pipe() {
     close(fds[0]);
     close(fds[1]);
@@ -495,6 +498,7 @@ TEST_P(Block, Hooks) {
   EXPECT_EQ(seen.wrong.load(), 0);
 }
 
+#if !defined(_WIN32)
 // A child that was forked inside may leave the function, and go on to _exit.
 TEST_P(Block, Fork) {
   RunGo([] {
@@ -509,5 +513,6 @@ TEST_P(Block, Fork) {
     if (getpid() != parent) _exit(5);
   });
 }
+#endif
 
 }  // namespace

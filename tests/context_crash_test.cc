@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include <atomic>
 #include <string>
@@ -22,19 +21,6 @@ const char kKey = 0;
 
 // ---- GO_ENOMEM.
 
-size_t VirtualSize() {
-  size_t pages = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  CHILD_CHECK(f != nullptr && fscanf(f, "%zu", &pages) == 1);
-  fclose(f);
-  return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
-
-void LimitAddressSpace(size_t more) {
-  size_t size = VirtualSize() + more;
-  struct rlimit l = {size, size};
-  CHILD_CHECK(setrlimit(RLIMIT_AS, &l) == 0);
-}
 // What malloc still has, once it gets no more: taken, in ever smaller pieces, and given back by its destructor.
 class TakeAll {
  public:

@@ -2,25 +2,15 @@
 
 #include <golib/context.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <atomic>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
 namespace {
-
-long PeakKb() {
-  struct rusage u;
-  EXPECT_EQ(getrusage(RUSAGE_SELF, &u), 0);
-#if defined(__APPLE__)
-  return u.ru_maxrss / 1024;
-#else
-  return u.ru_maxrss;
-#endif
-}
 
 const int kMany = Many(1000000);
 const long kBoundKb = kMany / 16;  // 64 bytes each: contexts take more than twice that

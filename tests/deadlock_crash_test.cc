@@ -110,7 +110,7 @@ TEST(Deadlock, SelectOverNothing) {
 TEST(Deadlock, AllSendersGone) {
   for (const char *procs : {"1", "2"}) {
     ChildResult r = RunChild([=] {
-      setenv("GOMAXPROCS", procs, 1);
+      golib_test::SetEnv("GOMAXPROCS", procs);
       return RunMain([](int, char **) {
         static go_chan *c = NewChan();
         for (int i = 0; i < 4; i++) {

@@ -16,6 +16,7 @@ using golib_test::RunChild;
 
 namespace {
 
+#if !defined(_WIN32)
 extern "C" {
 __attribute__((noinline)) void crash_test_waits(void *p) {
   go_set_name("sleeper");
@@ -84,7 +85,7 @@ TEST(DumpSignal, ByConfig) {
 TEST(DumpSignal, ByEnvironment) {
   SKIP_TSAN();
   ExpectDump(RunChild([] {
-    setenv("GOLIB_DEBUG", "sigquit", 1);
+    golib_test::SetEnv("GOLIB_DEBUG", "sigquit");
     signal(SIGQUIT, [](int) { __atomic_store_n(&interrupted, 1, __ATOMIC_RELAXED); });
     return Body(SIGQUIT);
   }));
@@ -95,11 +96,18 @@ TEST(DumpSignal, NotAskedFor) {
   EXPECT_EQ(r.signal, SIGQUIT) << r;
   EXPECT_FALSE(r.Said("goroutines:")) << r;
 }
+#endif
 
+// On Windows there is none that a process is sent by another.
+#if defined(_WIN32)
+constexpr int kNotToBeCaught = SIGINT;
+#else
+constexpr int kNotToBeCaught = SIGKILL;
+#endif
 TEST(DumpSignal, OutOfRange) {
   ChildResult r = RunChild([] {
     go_config c{};
-    for (int sig : {-1, 10000, SIGKILL}) {
+    for (int sig : {-1, 10000, kNotToBeCaught}) {
       c.dump_signal = sig;
       CHILD_CHECK(go_init(&c) == GO_EINVAL);
     }
@@ -111,6 +119,7 @@ TEST(DumpSignal, OutOfRange) {
   EXPECT_EQ(r.code, 0) << r;
 }
 
+#if !defined(_WIN32)
 std::atomic<int> before;
 TEST(DumpSignal, EarlierHandlersAreCalledAndComeBack) {
   ChildResult r = RunChild([] {
@@ -133,7 +142,7 @@ TEST(DumpSignal, EarlierHandlersAreCalledAndComeBack) {
 
 TEST(DumpSignal, UnknownWords) {
   ChildResult r = RunChild([] {
-    setenv("GOLIB_DEBUG", "sigquti,,sigquit", 1);
+    golib_test::SetEnv("GOLIB_DEBUG", "sigquti,,sigquit");
     CHILD_CHECK(go_init(nullptr) == 0);
     raise(SIGQUIT);
     return 0;
@@ -142,5 +151,6 @@ TEST(DumpSignal, UnknownWords) {
   EXPECT_TRUE(r.Said("golib: GOLIB_DEBUG: unknown: sigquti\n")) << r;
   EXPECT_TRUE(r.Said("golib: goroutines:")) << r;
 }
+#endif
 
 }  // namespace

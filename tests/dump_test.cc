@@ -153,8 +153,8 @@ TEST(Dump, WhoCalls) {
 TEST(Dump, BlockingCalls) {
   RunGo([] {
     int a[2], b[2];
-    ASSERT_EQ(pipe(a), 0);
-    ASSERT_EQ(pipe(b), 0);
+    ASSERT_EQ(golib_test::OpenPipe(a), 0);
+    ASSERT_EQ(golib_test::OpenPipe(b), 0);
     go_wg_add(&blockers, 2);
     EXPECT_EQ(go_spawn(dump_test_blocks, &a[0]), 0);
     EXPECT_EQ(go_spawn(dump_test_blocks_pair, &b[0]), 0);
@@ -190,6 +190,7 @@ TEST(Dump, EqualStacksAreShownOnce) {
   });
 }
 
+#if !defined(_WIN32)
 // In a handler that interrupts anything.
 int signal_fd;
 TEST(Dump, InASignalHandler) {
@@ -235,6 +236,7 @@ TEST(Dump, InASignalHandler) {
   close(signal_fd);
   EXPECT_GE(dumps, golib_test::Rounds(50));
 }
+#endif
 
 // ---- go_test_leaks
 

@@ -2,7 +2,6 @@
 // a child process, as limits cannot be taken back.
 
 #include <golib/golib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,28 +14,15 @@
 
 using golib_test::ChildResult;
 using golib_test::kSanitized;
+using golib_test::LimitAddressSpace;
 using golib_test::RunChild;
 
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = golib_test::UnsetEnv("GOLIB_STACK");
 
 int RunMain(int (*fn)(int, char **)) { return go_main(fn, 0, nullptr); }
-
-// Address space of this process, in bytes.
-size_t VirtualSize() {
-  size_t pages = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  if (f == nullptr || fscanf(f, "%zu", &pages) != 1) pages = 0;
-  if (f != nullptr) fclose(f);
-  return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
-void LimitAddressSpace(size_t more) {
-  size_t size = VirtualSize() + more;
-  struct rlimit l = {size, size};
-  CHILD_CHECK(setrlimit(RLIMIT_AS, &l) == 0);
-}
 
 struct Crowd {
   go_chan *gate;
@@ -194,13 +180,13 @@ TEST(Limits, StackSizeFromTheEnvironment) {
   if (kSanitized) GTEST_SKIP() << "another default";
   for (const char *text : {"256K", "1M", "64M", "1G", "65536"}) {
     ChildResult r = RunChild([text] {
-      setenv("GOLIB_STACK", text, 1);
+      golib_test::SetEnv("GOLIB_STACK", text);
       return RunMain([](int, char **) { return 0; });
     });
     EXPECT_EQ(r.code, 0) << text << ": " << r;
   }
   ChildResult small = RunChild([] {
-    setenv("GOLIB_STACK", "256K", 1);
+    golib_test::SetEnv("GOLIB_STACK", "256K");
     return RunMain([](int, char **) {
       static char half[(128 << 10) + 1];
       CHILD_CHECK(go_spawn_copy([](void *) {}, half, sizeof half) == GO_EINVAL);
@@ -212,7 +198,7 @@ TEST(Limits, StackSizeFromTheEnvironment) {
   EXPECT_EQ(small.code, 0) << small;
   for (const char *text : {"", "x", "0", "-5", "1T", "99999999999999999999", "64Mx"}) {
     ChildResult r = RunChild([text] {
-      setenv("GOLIB_STACK", text, 1);
+      golib_test::SetEnv("GOLIB_STACK", text);
       int rc = go_run([](void *) {}, nullptr);
       CHILD_CHECK(rc == 0 || rc == GO_EINVAL);
       return 0;
@@ -226,7 +212,7 @@ TEST(Limits, StackSizeFromTheEnvironment) {
 TEST(Limits, StackSizeFromTheEnvironmentOutOfRange) {
   for (const char *text : {"1K", "8192", "2G", "1024G"}) {
     ChildResult r = RunChild([text] {
-      setenv("GOLIB_STACK", text, 1);
+      golib_test::SetEnv("GOLIB_STACK", text);
       return go_run([](void *) {}, nullptr) == 0 ? 0 : 1;
     });
     EXPECT_TRUE(r.code == 0 || r.Said("GOLIB_STACK")) << text << ": " << r;
@@ -293,7 +279,7 @@ TEST(Limits, AlmostAllThreadsAreWired) {
 TEST(Limits, ProcsFromTheEnvironment) {
   for (const char *text : {"1", "3", "1024", "4096", "", "0", "-1", "x", "99999999999999999999"}) {
     ChildResult r = RunChild([text] {
-      setenv("GOMAXPROCS", text, 1);
+      golib_test::SetEnv("GOMAXPROCS", text);
       return RunMain([](int, char **) { return go_procs(0) > 255 ? 255 : go_procs(0); });
     });
     EXPECT_GE(r.code, 1) << text << ": " << r;
@@ -304,6 +290,7 @@ TEST(Limits, ProcsFromTheEnvironment) {
   }
 }
 
+#if !defined(_WIN32)
 // No more threads: RLIMIT_NPROC binds users other than root, so the child becomes one.
 bool BecomeAUserWithThreads(rlim_t threads) {
   if (geteuid() == 0) {
@@ -363,5 +350,6 @@ TEST(Limits, FewThreads) {
     EXPECT_TRUE(r.code == 0 || (r.code == 78 && threads == 2)) << r;
   }
 }
+#endif
 
 }  // namespace

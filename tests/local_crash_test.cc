@@ -1,7 +1,6 @@
 // go_local_set without memory: a code, and the old value stays.
 
 #include <golib/golib.h>
-#include <sys/resource.h>
 
 #include <cstdlib>
 
@@ -10,6 +9,7 @@
 
 using golib_test::ChildResult;
 using golib_test::kSanitized;
+using golib_test::LimitAddressSpace;
 using golib_test::RunChild;
 
 namespace {
@@ -23,8 +23,7 @@ TEST(LocalCrash, NoMemory) {
     for (int i = 1; i < GO_LOCAL_KEYS; i++) CHILD_CHECK(go_local_new(&k, nullptr) == 0);
     last = k;
     CHILD_CHECK(go_local_set(first, &first) == 0);
-    struct rlimit none = {0, 0};
-    CHILD_CHECK(setrlimit(RLIMIT_AS, &none) == 0);
+    LimitAddressSpace(0);
     for (size_t size = 1 << 20; size >= 512; size /= 2) {
       while (void *p = malloc(size)) *static_cast<void *volatile *>(p) = nullptr;
     }

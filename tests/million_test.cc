@@ -1,35 +1,13 @@
 // A million goroutines, parked at the same time, and released.
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <cstdio>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
 namespace {
-
-// Bytes that this process can hope for: the machine's free memory, and what its memory cgroup
-// leaves.
-int64_t MemoryAvailable() {
-  int64_t available = INT64_MAX;
-  if (FILE *f = fopen("/proc/meminfo", "r")) {
-    char line[256];
-    long long kb;
-    while (fgets(line, sizeof line, f) != nullptr) {
-      if (sscanf(line, "MemAvailable: %lld kB", &kb) == 1) available = kb * 1024;
-    }
-    fclose(f);
-  }
-  if (FILE *f = fopen("/sys/fs/cgroup/memory.max", "r")) {
-    long long bytes;
-    if (fscanf(f, "%lld", &bytes) == 1 && bytes < available) available = bytes;
-    fclose(f);
-  }
-  return available;
-}
 
 TEST(Million, ParkedAndReleased) {
   // A parked goroutine costs a page of stack, a page of page table (its stack lies alone in its
@@ -72,14 +50,13 @@ TEST(Million, ParkedAndReleased) {
     go_nsec t1 = go_now();
     EXPECT_EQ(go_count(), started + 1);
     EXPECT_EQ(passed, 0);
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    long peak = PeakKb();
     gate.Close();
     go_wg_wait(&wg);
     EXPECT_EQ(passed, started);
     printf("%lld goroutines: %.2f s to park, %.2f s to end, %ld MiB at most\n",
            static_cast<long long>(started), static_cast<double>(t1 - t0) / 1e9,
-           static_cast<double>(go_now() - t1) / 1e9, usage.ru_maxrss / 1024);
+           static_cast<double>(go_now() - t1) / 1e9, peak / 1024);
     if (started < n) {
       GTEST_SKIP() << "only " << started << " goroutines could be started";
     }

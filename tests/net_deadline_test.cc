@@ -1,11 +1,9 @@
 // Deadlines and contexts of connections and listeners. Go: net/timeout_test.go.
 
 #include <golib/golib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,7 +11,9 @@
 
 using golib_test::Conn;
 using golib_test::Dial;
+using golib_test::kWindows;
 using golib_test::Listener;
+using golib_test::Local;
 using golib_test::NetTest;
 using golib_test::Pair;
 using golib_test::Procs;
@@ -22,6 +22,8 @@ using golib_test::Rng;
 using golib_test::Rounds;
 using golib_test::RunGo;
 using golib_test::Settle;
+using golib_test::ThreadCount;
+using golib_test::Until;
 using golib_test::Write;
 
 namespace {
@@ -31,11 +33,11 @@ class NetDeadline : public NetTest {};
 // A peer that cannot be connected to, as its queue is full. The system counts one more than it was told.
 class FullListener {
  public:
-  FullListener() : l_("unix", Path().c_str(), &Opts()) {
+  FullListener() : l_(local_.net, local_.addr.c_str(), &Opts()) {
     for (;;) {
-      go_ctx *ctx = go_ctx_with_timeout(nullptr, 5 * GO_MS);
+      go_ctx *ctx = go_ctx_with_timeout(nullptr, kWindows ? 100 * GO_MS : 5 * GO_MS);
       go_conn *c = nullptr;
-      int r = go_dial(ctx, "unix", l_.Addr().c_str(), &c);
+      int r = Dial(ctx, &c);
       go_ctx_unref(ctx);
       if (r != 0) {
         EXPECT_EQ(r, GO_ETIMEDOUT);
@@ -44,16 +46,18 @@ class FullListener {
       queued_.push_back(Conn(c));
     }
   }
-  std::string Addr() const { return l_.Addr(); }
+  int Dial(go_ctx *ctx, go_conn **ret) const {
+    return go_dial(ctx, local_.net, l_.Addr().c_str(), ret);
+  }
   Conn Accept() const { return l_.Accept(); }
 
  private:
-  static std::string Path() { return "@golib_full_" + std::to_string(getpid()); }
   static const go_listen_opts &Opts() {
     static go_listen_opts o;
     o.backlog = 1;
     return o;
   }
+  const Local local_{"full"};
   Listener l_;
   std::vector<Conn> queued_;
 };
@@ -281,7 +285,7 @@ TEST_F(NetDeadline, CancelEveryCall) {
       });
       each([&](go_ctx *x) {
         go_conn *s = nullptr;
-        return go_dial(x, "unix", full.Addr().c_str(), &s);
+        return full.Dial(x, &s);
       });
       if (round % 2 == 0) Settle();
       go_ctx_cancel(ctx);
@@ -310,14 +314,74 @@ TEST_F(NetDeadline, Dial) {
     FullListener full;
     go_conn *c = nullptr;
     go_ctx *ctx = go_ctx_with_timeout(nullptr, 20 * GO_MS);
-    EXPECT_EQ(go_dial(ctx, "unix", full.Addr().c_str(), &c), GO_ETIMEDOUT);
-    EXPECT_EQ(go_dial(ctx, "unix", full.Addr().c_str(), &c), GO_ETIMEDOUT);
+    EXPECT_EQ(full.Dial(ctx, &c), GO_ETIMEDOUT);
+    EXPECT_EQ(full.Dial(ctx, &c), GO_ETIMEDOUT);
     go_ctx_unref(ctx);
     go_wg wg{};
-    SPAWN_WG(&wg, [&] { Conn d = Dial("unix", full.Addr()); });
+    SPAWN_WG(&wg, [&] {
+      go_conn *d = nullptr;
+      EXPECT_EQ(full.Dial(nullptr, &d), 0);
+      go_conn_unref(d);
+    });
     Settle();
     { Conn s = full.Accept(); }
     go_wg_wait(&wg);
+  });
+}
+
+// Those who wait for what never comes are goroutines, not threads; and closing wakes them all.
+TEST_F(NetDeadline, AThousandAcceptsForEver) {
+  RunGo([] {
+    constexpr int kListeners = 200, kEach = 5;
+    std::vector<std::unique_ptr<Listener>> listeners;
+    const int before = ThreadCount();
+    std::atomic<int> begun{0}, closed{0};
+    go_wg wg{};
+    for (int i = 0; i < kListeners; i++) {
+      listeners.push_back(std::make_unique<Listener>());
+      for (int k = 0; k < kEach; k++) {
+        SPAWN_WG(&wg, [&, l = listeners.back().get()] {
+          begun++;
+          go_conn *c = nullptr;
+          EXPECT_EQ(go_accept(nullptr, *l, &c), GO_ECLOSED);
+          closed++;
+        });
+      }
+    }
+    Until([&] { return begun == kListeners * kEach; });
+    Settle();
+    EXPECT_LT(ThreadCount(), before + 20);
+    EXPECT_EQ(closed, 0);
+    for (auto &l : listeners) EXPECT_EQ(go_listener_close(*l), 0);
+    go_wg_wait(&wg);
+    EXPECT_EQ(closed, kListeners * kEach);
+  });
+}
+
+// The same without anybody who closes: a context ends them.
+TEST_F(NetDeadline, AThousandAcceptsCancelled) {
+  RunGo([] {
+    constexpr int kEach = 5;
+    go_ctx *ctx = go_ctx_with_cancel(nullptr);
+    std::vector<std::unique_ptr<Listener>> listeners;
+    go_wg wg{};
+    for (int i = 0; i < 1000; i++) {
+      if (i % kEach == 0) listeners.push_back(std::make_unique<Listener>());
+      SPAWN_WG(&wg, [&, l = listeners.back().get()] {
+        go_conn *c = nullptr;
+        EXPECT_EQ(go_accept(ctx, *l, &c), GO_ECANCELED);
+      });
+    }
+    Settle();
+    go_ctx_cancel(ctx);
+    go_wg_wait(&wg);
+    go_ctx_unref(ctx);
+    // They can be used yet.
+    for (auto &l : listeners) {
+      Conn c = Dial("tcp", l->Addr()), s = l->Accept();
+      EXPECT_EQ(Write(c, "x"), 1);
+      EXPECT_EQ(ReadN(s, 1), "x");
+    }
   });
 }
 

@@ -4,11 +4,7 @@
 // The client is this thread, which blocks in the system's calls, so that it neither needs a P nor makes the server's poller
 // look.
 
-#include <arpa/inet.h>
 #include <golib/golib.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,30 +25,29 @@ namespace {
 // A connection that knows nothing of golib.
 class Client {
  public:
-  explicit Client(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Client(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in a{};
     a.sin_family = AF_INET;
     a.sin_port = htons(port);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int on = 1;
-    timeval patience = {60, 0};  // for a server that never answers
-    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, reinterpret_cast<char *>(&on), sizeof on);
+    golib_test::SetPatience(fd_, 60);  // for a server that never answers
     EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr *>(&a), sizeof a), 0) << strerror(errno);
   }
   Client(const Client &) = delete;
   Client &operator=(const Client &) = delete;
-  ~Client() { close(fd_); }
+  ~Client() { golib_test::CloseSocket(fd_); }
   // Asks once. How long it takes, or -1.
   go_nsec Ask() {
     char c = 'x';
     go_nsec start = go_now();
-    if (send(fd_, &c, 1, MSG_NOSIGNAL) != 1 || recv(fd_, &c, 1, 0) != 1) return -1;
+    if (send(fd_, &c, 1, golib_test::kNoSignal) != 1 || recv(fd_, &c, 1, 0) != 1) return -1;
     return go_now() - start;
   }
 
  private:
-  int fd_;
+  golib_test::Socket fd_;
 };
 
 class NetLatency : public NetTest {

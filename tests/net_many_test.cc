@@ -1,7 +1,6 @@
 // Thousands of connections.
 
 #include <golib/golib.h>
-#include <sys/resource.h>
 
 #include <atomic>
 #include <cstdio>
@@ -15,7 +14,9 @@ using golib_test::Dial;
 using golib_test::kSanitized;
 using golib_test::kTsan;
 using golib_test::Listener;
+using golib_test::Local;
 using golib_test::NetTest;
+using golib_test::OpenFilesAllowed;
 using golib_test::ReadN;
 using golib_test::RunGo;
 using golib_test::Until;
@@ -25,13 +26,8 @@ namespace {
 
 // As many as wanted, or as the limit of descriptors allows: two for each.
 int Connections(int want) {
-  struct rlimit lim;
-  getrlimit(RLIMIT_NOFILE, &lim);
-  lim.rlim_cur = lim.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &lim);
-  getrlimit(RLIMIT_NOFILE, &lim);
-  int most = lim.rlim_cur > 100000 ? want : static_cast<int>(lim.rlim_cur - 100) / 2;
   want = kTsan ? 500 : want;
+  int most = (OpenFilesAllowed() - 100) / 2;
   return want < most ? want : most;
 }
 
@@ -83,15 +79,16 @@ TEST_F(NetMany, AtOnce) {
 
 // Connections that are opened and closed as fast as can be: no descriptor, no goroutine stays.
 TEST_F(NetMany, InARow) {
-  const int n = kSanitized ? 300 : 3000;
+  const int n = kSanitized ? 300 : golib_test::Many(3000);
   RunGo([n] {
-    Listener l("unix", ("@golib_row_" + std::to_string(getpid())).c_str());
+    const Local local("row");
+    Listener l(local.net, local.addr.c_str());
     std::string addr = l.Addr();
     go_wg wg{};
     for (int t = 0; t < 4; t++) {
       SPAWN_WG(&wg, [&, n] {
         for (int i = 0; i < n; i++) {
-          Conn c = Dial("unix", addr);
+          Conn c = Dial(local.net, addr);
           EXPECT_EQ(Write(c, "x"), 1);
         }
       });

@@ -1,10 +1,6 @@
 // UDP and unixgram sockets.
 
-#include <dlfcn.h>
 #include <golib/golib.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -19,6 +15,9 @@ using golib_test::RunGo;
 using golib_test::Settle;
 using golib_test::Write;
 
+#if !defined(_WIN32)
+#include <dlfcn.h>
+
 namespace {
 std::atomic<int> sends{0};
 }  // namespace
@@ -30,6 +29,7 @@ extern "C" ssize_t sendmsg(int fd, const struct msghdr *msg, int flags) {
   sends++;
   return real(fd, msg, flags);
 }
+#endif
 
 namespace {
 
@@ -131,7 +131,9 @@ TEST_F(NetPacket, Errors) {
     EXPECT_EQ(c, nullptr);
     go_addr peer{};
     EXPECT_EQ(go_conn_remote(a, &peer), -ENOTCONN);
-    // Nobody is there: the next call tells.
+    if (golib_test::kWindows) return;
+    // Nobody is there: the next call tells, but on Windows, where golib asks not to be told: who reads would hear of any
+    // peer that is gone.
     std::string gone;
     {
       Conn b = Open("udp", "127.0.0.1:0");
@@ -224,6 +226,7 @@ TEST_F(NetPacket, WaysToReadMixed) {
   });
 }
 
+#if !defined(_WIN32)
 // A Unix socket's queue holds few packets. Who sends to a full one waits, whether it has dialled or not, and whoever has
 // filled it: the system tells only of room for the sender's own; and it waits without trying all the time: each try, though
 // it fails, makes the system tell that the sender is ready.
@@ -301,5 +304,6 @@ TEST_F(NetPacket, Unix) {
     EXPECT_NE(stat((path + "a").c_str(), &st), 0);
   });
 }
+#endif
 
 }  // namespace

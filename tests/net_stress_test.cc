@@ -13,6 +13,7 @@ using golib_test::Conn;
 using golib_test::Dial;
 using golib_test::kSanitized;
 using golib_test::Listener;
+using golib_test::Local;
 using golib_test::NetTest;
 using golib_test::Pair;
 using golib_test::ReadN;
@@ -179,8 +180,9 @@ TEST_F(NetStress, NumbersAreUsedAgain) {
     for (int i = 0; i < 6; i++) {
       SPAWN_WG(&wg, [i, end] {
         char mark = static_cast<char>('a' + i);
+        const Local local(std::string("mark") + mark);
         while (go_now() < end) {
-          Pair p("unix", ("@golib_mark_" + std::to_string(getpid()) + mark).c_str());
+          Pair p(local.net, local.addr.c_str());
           go_wg readers{};
           SPAWN_WG(&readers, [&] {
             char buf[16];

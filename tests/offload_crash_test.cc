@@ -1,6 +1,5 @@
 // go_offload: misuse, memory that is short, forks, and the deadlock detector.
 #include <golib/golib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -9,6 +8,7 @@
 #include "tests/support/golib_test.h"
 
 using golib_test::ChildResult;
+using golib_test::LimitAddressSpace;
 using golib_test::RunChild;
 
 namespace {
@@ -33,6 +33,7 @@ TEST(OffloadCrash, ExitThere) {
   EXPECT_TRUE(r.Said("go_exit on a plain thread")) << r;
 }
 
+#if !defined(_WIN32)
 TEST(OffloadCrash, InAForkedChild) {
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
@@ -46,12 +47,10 @@ TEST(OffloadCrash, InAForkedChild) {
   });
   EXPECT_EQ(r.code, 3) << r;
 }
+#endif
 
 // No address space for another stack.
-void NoMoreThreads() {
-  struct rlimit now = {1, 1};  // what there is stays
-  CHILD_CHECK(setrlimit(RLIMIT_AS, &now) == 0);
-}
+void NoMoreThreads() { LimitAddressSpace(0); }
 
 TEST(OffloadCrash, NoThread) {
   SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();

@@ -1,8 +1,6 @@
 // go_offload: functions on threads of a pool.
-#include <dirent.h>
 #include <golib/golib.h>
 #include <sched.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -11,6 +9,7 @@
 #include <thread>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
@@ -39,11 +38,6 @@ class Gate {
   std::condition_variable cv_;
   bool open_ = false;
 };
-
-int Threads() {
-  struct stat st;
-  return stat("/proc/self/task", &st) == 0 ? static_cast<int>(st.st_nlink) - 2 : -1;
-}
 
 void Restart(int threads, int procs = 0, bool embedded = false) {
   EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
@@ -342,6 +336,7 @@ TEST(Offload, Embedded) {
   Restart(0);
 }
 
+#if !defined(_WIN32)
 // A thread of the pool is not made by a thread that a goroutine has changed.
 TEST(Offload, CleanThreads) {
   Restart(0);
@@ -370,12 +365,13 @@ TEST(Offload, CleanThreads) {
     go_wg_wait(&wg);
   });
 }
+#endif
 
 // ---- Threads come and go.
 
 TEST(Offload, ShutdownJoins) {
   EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
-  const int before = Threads();
+  const int before = ThreadCount();
   for (int i = 0; i < 5; i++) {
     RunGo([] {
       go_wg wg{};
@@ -385,25 +381,11 @@ TEST(Offload, ShutdownJoins) {
       go_wg_wait(&wg);
     });
     EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
-    while (Threads() > before) sched_yield();  // a joined thread is counted for a moment still
+    while (ThreadCount() > before) sched_yield();  // a joined thread is counted for a moment still
   }
 }
 
-// Threads of the pool.
-int PoolThreads() {
-  int n = 0;
-  DIR *d = opendir("/proc/self/task");
-  while (dirent *e = d != nullptr ? readdir(d) : nullptr) {
-    char path[300], name[32] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
-    FILE *f = fopen(path, "r");
-    if (f == nullptr) continue;
-    n += fgets(name, sizeof name, f) != nullptr && strcmp(name, "golib-offload\n") == 0;
-    fclose(f);
-  }
-  if (d != nullptr) closedir(d);
-  return n;
-}
+int PoolThreads() { return ThreadsNamed("golib-offload"); }
 
 TEST(Offload, IdleThreadsRetire) {
   EXPECT_EQ(go_shutdown(GO_FOREVER), 0);

@@ -1,7 +1,6 @@
 // go_resolve: the system's names, and with a resolver of the test's own: sharing, cancelling, bounds.
 #include <golib/golib.h>
 #include <golib/net.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -15,6 +14,7 @@ extern "C" {
 #include "net/names.h"
 }
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
@@ -41,11 +41,6 @@ Found Resolve(go_ctx *ctx, const char *host) {
   return f;
 }
 
-int Threads() {
-  struct stat st;
-  return stat("/proc/self/task", &st) == 0 ? static_cast<int>(st.st_nlink) - 2 : -1;
-}
-
 class Names : public testing::TestWithParam<bool> {
  protected:
   static void On(const std::function<void()> &f) {
@@ -61,7 +56,7 @@ INSTANTIATE_TEST_SUITE_P(Goroutine, Names, testing::Bool());
 TEST_P(Names, Numeric) {
   On([] {
     EXPECT_EQ(go_sleep(nullptr, GO_US), 0);
-    const int before = Threads();
+    const int before = ThreadCount();
     for (const char *host : {"127.0.0.1", "::1", "8.8.4.4", "2001:db8::5", "0.0.0.0", "::"}) {
       Found f = Resolve(nullptr, host);
       EXPECT_EQ(f.rc, 0) << host;
@@ -73,7 +68,7 @@ TEST_P(Names, Numeric) {
       EXPECT_EQ(f.at[0].port, 0);
       EXPECT_EQ(go_addr_str(&f.at[0]), six ? "[" + h + "]:0" : h + ":0");
     }
-    EXPECT_EQ(Threads(), before);  // nobody was asked
+    EXPECT_EQ(ThreadCount(), before);  // nobody was asked
   });
 }
 
@@ -335,9 +330,9 @@ TEST_P(OwnNames, ShutdownWaits) {
   On([] { AbandonOnceBegun("wait:y"); });
   EXPECT_EQ(go_shutdown(GO_MS), GO_ETIMEDOUT);
   OpenGate(true);
-  const int most_now = Threads();
+  const int most_now = ThreadCount();
   EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
-  while (Threads() >= most_now) sched_yield();  // a joined thread is counted for a moment still
+  while (ThreadCount() >= most_now) sched_yield();  // a joined thread is counted for a moment still
 }
 
 // With everything that can happen, at random.

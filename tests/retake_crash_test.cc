@@ -53,7 +53,7 @@ TEST(RetakeCrash, MainDoesNotWait) {
 TEST(RetakeCrash, DeadlockWaitsForHogs) {
   SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
-    setenv("GOMAXPROCS", "1", 1);
+    SetEnv("GOMAXPROCS", "1");
     return RunMain([](int, char **) {
       static std::atomic<bool> ran;
       static go_chan *c = go_chan_new(0, 0);
@@ -102,8 +102,8 @@ constexpr char kLine[] =
 TEST(Watchdog, TellsOnce) {
   for (const char *procs : {"1", "2"}) {
     ChildResult r = RunChild([=] {
-      setenv("GOMAXPROCS", procs, 1);
-      setenv("GOLIB_WATCHDOG", "50", 1);
+      SetEnv("GOMAXPROCS", procs);
+      SetEnv("GOLIB_WATCHDOG", "50");
       return RunMain(HogWithName);
     });
     EXPECT_EQ(r.code, 0) << r;
@@ -147,7 +147,7 @@ TEST(Watchdog, Embedded) {
 // One line a second, however many there are; the next one counts the others.
 TEST(Watchdog, Rate) {
   ChildResult r = RunChild([] {
-    setenv("GOLIB_WATCHDOG", "30", 1);
+    SetEnv("GOLIB_WATCHDOG", "30");
     return RunMain([](int, char **) {
       for (int i = 0; i < 6; i++) {
         CHILD_CHECK(go_spawn([](void *) { SpinFor(1500 * GO_MS); }, nullptr) == 0);
@@ -166,7 +166,7 @@ TEST(Settings, Wrong) {
   for (const char *name : {"GOLIB_WATCHDOG", "GOLIB_RETAKE"}) {
     for (const char *value : {"x", "-1", "10ms", "99999999999"}) {
       ChildResult r = RunChild([=] {
-        setenv(name, value, 1);
+        SetEnv(name, value);
         return RunMain([](int, char **) { return 0; });
       });
       EXPECT_EQ(r.signal, SIGABRT) << r;
@@ -203,8 +203,8 @@ int HogBesideSleeper(int, char **) {
 
 TEST(Settings, RetakeOff) {
   ChildResult r = RunChild([] {
-    setenv("GOMAXPROCS", "1", 1);
-    setenv("GOLIB_RETAKE", "0", 1);
+    SetEnv("GOMAXPROCS", "1");
+    SetEnv("GOLIB_RETAKE", "0");
     go_nsec start = go_now();
     int rc = RunMain(HogBesideSleeper);
     CHILD_CHECK(go_now() - start >= 1900 * GO_MS);
@@ -215,8 +215,8 @@ TEST(Settings, RetakeOff) {
 
 TEST(Settings, RetakeSooner) {
   ChildResult r = RunChild([] {
-    setenv("GOMAXPROCS", "1", 1);
-    setenv("GOLIB_RETAKE", "100", 1);
+    SetEnv("GOMAXPROCS", "1");
+    SetEnv("GOLIB_RETAKE", "100");
     go_nsec start = go_now();
     int rc = RunMain(HogBesideSleeper);
     CHILD_CHECK(go_now() - start < 1900 * GO_MS);
@@ -269,7 +269,7 @@ int Mixed(int, char **) {
 TEST(Settings, WithoutMembarrier) {
   if (golib_test::Emulated()) GTEST_SKIP() << "the emulator has no system call filters";
   ChildResult r = RunChild([] {
-    setenv("GOMAXPROCS", "1", 1);
+    SetEnv("GOMAXPROCS", "1");
     Forbid(SYS_membarrier);
     go_nsec start = go_now();
     int rc = RunMain(Mixed);
@@ -282,7 +282,7 @@ TEST(Settings, WithoutMembarrier) {
 // A child of a process with hogs does what children may do.
 TEST(RetakeCrash, ForkBesideHogs) {
   ChildResult r = RunChild([] {
-    setenv("GOMAXPROCS", "1", 1);
+    SetEnv("GOMAXPROCS", "1");
     return RunMain([](int, char **) {
       static std::atomic<bool> stop;
       for (int i = 0; i < 3; i++) {

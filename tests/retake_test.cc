@@ -1,6 +1,5 @@
 // Nobody starves: goroutines that compute or block without a word, beside others that want to run. The rows of
 // docs about hogs; bounds are generous, exact figures are the benchmark's.
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,15 +18,6 @@ namespace {
 // Until it is told to stop: no call of golib, nor of anybody else.
 void Spin(const std::atomic<bool> &stop) {
   while (!stop.load(std::memory_order_relaxed)) {}
-}
-
-int Threads() {
-  int n = 0;
-  FILE *f = fopen("/proc/self/status", "r");
-  char line[256];
-  while (f != nullptr && fgets(line, sizeof line, f) != nullptr) sscanf(line, "Threads: %d", &n);
-  if (f != nullptr) fclose(f);
-  return n;
 }
 
 // Hogs at it while a ticker of 10 ms is received from, for so many ticks. It need not come in time here, but it must
@@ -84,7 +74,7 @@ TEST(Retake, HogInsideLibc) {
 
 TEST(Retake, MallocFreePrintf) {
   RunGo([] {
-    FILE *f = fopen("/dev/null", "w");
+    FILE *f = fopen(kNullDevice, "w");
     ASSERT_NE(f, nullptr);
     TicksBeside(1, 6, [f](const auto &stop) {
       Rng rng(3);
@@ -130,7 +120,7 @@ TEST(Retake, BlockingCallsOnEveryP) {
     RunGo([&] {
       Procs p(procs);
       int fds[2];
-      ASSERT_EQ(pipe(fds), 0);
+      ASSERT_EQ(OpenPipe(fds), 0);
       go_wg wg{};
       std::atomic<int> in{0};
       for (int i = 0; i < procs; i++) {
@@ -155,22 +145,22 @@ TEST(Retake, BlockingCallsOnEveryP) {
 TEST(Retake, ReadinessBehindAHog) {
   RunGo([] {
     Procs procs(1);
-    int fds[2];
-    ASSERT_EQ(pipe(fds), 0);
+    Socket fds[2];
+    ASSERT_EQ(OpenSockets(fds), 0);
     std::atomic<bool> stop{false}, ready{false};
     go_wg wg{};
     SPAWN_WG(&wg, [&] {
-      EXPECT_EQ(go_fd_wait(nullptr, fds[0], GO_FD_READ), GO_FD_READ);
+      EXPECT_EQ(go_fd_wait(nullptr, static_cast<intptr_t>(fds[0]), GO_FD_READ), GO_FD_READ);
       ready = true;
     });
     Settle();
     SPAWN_WG(&wg, [&] {
-      EXPECT_EQ(write(fds[1], "x", 1), 1);
+      EXPECT_EQ(send(fds[1], "x", 1, 0), 1);
       while (!ready.load(std::memory_order_relaxed)) {}
     });
     go_wg_wait(&wg);
-    close(fds[0]);
-    close(fds[1]);
+    CloseSocket(fds[0]);
+    CloseSocket(fds[1]);
   });
 }
 
@@ -385,8 +375,8 @@ TEST(Retake, ThreadsRetire) {
   RunGo([] {
     Procs procs(2);
     go_wg wg{};
-    int before = Threads(), fds[2];
-    ASSERT_EQ(pipe(fds), 0);
+    int before = ThreadCount(), fds[2];
+    ASSERT_EQ(OpenPipe(fds), 0);
     std::atomic<int> in{0};
     auto read_one = [&] {
       char c;
@@ -397,14 +387,14 @@ TEST(Retake, ThreadsRetire) {
     };
     for (int i = 0; i < 30; i++) SPAWN_WG(&wg, read_one);
     Until([&] { return in == 30; });
-    EXPECT_GE(Threads(), 30);
+    EXPECT_GE(ThreadCount(), 30);
     EXPECT_EQ(write(fds[1], "012345678901234567890123456789", 30), 30);
     go_wg_wait(&wg);
     close(fds[0]);
     close(fds[1]);
     go_nsec until = go_now() + 60 * GO_SEC;
-    while (Threads() > before + 4 && go_now() < until) (void)go_sleep(nullptr, 100 * GO_MS);
-    EXPECT_LE(Threads(), before + 4);
+    while (ThreadCount() > before + 4 && go_now() < until) (void)go_sleep(nullptr, 100 * GO_MS);
+    EXPECT_LE(ThreadCount(), before + 4);
     // And others take their places.
     for (int i = 0; i < 10; i++) {
       SPAWN_WG(&wg, [] { go_blocking([](void *) { usleep(1000); }, nullptr); });
@@ -443,6 +433,7 @@ TEST(Retake, SlowHook) {
   go_set_hooks(nullptr);
 }
 
+#if !defined(_WIN32)
 // An idle process, after all that: nobody wakes up. Our own look costs some: the thread that wakes for it, another that
 // it wakes in case there is more, and sysmon for a moment.
 TEST(Retake, IdleAfterwards) {
@@ -461,6 +452,7 @@ TEST(Retake, IdleAfterwards) {
     EXPECT_LE(least, 5);
   });
 }
+#endif
 
 // The scheduler ends while goroutines that were hogs have just come back, and starts anew.
 TEST(Retake, ShutdownAfterwards) {

@@ -6,13 +6,14 @@
 #include <thread>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = UnsetEnv("GOLIB_STACK");
 
 // Bursts of goroutines from several places, of several depths: as many end as were started.
 TEST(SpawnStress, Storm) {

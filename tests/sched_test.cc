@@ -1,8 +1,6 @@
 // The scheduler: progress, fairness, parallelism, threads that goroutines are wired to, GOMAXPROCS.
 
 #include <signal.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,24 +8,16 @@
 #include <thread>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
 namespace {
 
-int Tid() { return static_cast<int>(syscall(SYS_gettid)); }
-
 uint64_t Retaken() {
   go_stats s;
   go_stats_read(&s);
   return s.retakes;
-}
-
-bool ThreadExists(int tid) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/self/task/%d", tid);
-  struct stat st;
-  return stat(path, &st) == 0;
 }
 
 // ---- Go: TestYieldProgress, TestYieldLockedProgress (runtime/proc_test.go): a goroutine that
@@ -96,12 +86,12 @@ TEST(LockThread, YieldsAndSleepsOnItsThread) {
     Chan<Unit> done(0);
     SPAWN([done] {
       go_lock_thread();
-      int tid = Tid();
+      int tid = ThreadId();
       for (int i = 0; i < 20; i++) {
         go_yield();
-        EXPECT_EQ(Tid(), tid);
+        EXPECT_EQ(ThreadId(), tid);
         (void)go_sleep(nullptr, 100 * GO_US);
-        EXPECT_EQ(Tid(), tid);
+        EXPECT_EQ(ThreadId(), tid);
       }
       done.Close();  // and ends locked
     });
@@ -118,9 +108,9 @@ TEST(LockThread, BlocksOnChannels) {
       Chan<int> c(0);
       SPAWN([c] {
         go_lock_thread();
-        int tid = Tid();
+        int tid = ThreadId();
         for (int i = 0; i < n; i++) c.Send(i);
-        EXPECT_EQ(Tid(), tid);
+        EXPECT_EQ(ThreadId(), tid);
         go_unlock_thread();
       });
       for (int i = 0; i < n; i++) EXPECT_EQ(c.Take(), i);
@@ -136,18 +126,18 @@ TEST(LockThread, TwoLockedPingPong) {
     go_wg wg{};
     SPAWN_WG(&wg, [&] {
       go_lock_thread();
-      int tid = Tid();
+      int tid = ThreadId();
       for (int i = 0; i < n; i++) {
         there.Send(i);
         EXPECT_EQ(back.Take(), i);
       }
-      EXPECT_EQ(Tid(), tid);
+      EXPECT_EQ(ThreadId(), tid);
     });
     SPAWN_WG(&wg, [&] {
       go_lock_thread();
-      int tid = Tid();
+      int tid = ThreadId();
       for (int i = 0; i < n; i++) back.Send(there.Take());
-      EXPECT_EQ(Tid(), tid);
+      EXPECT_EQ(ThreadId(), tid);
     });
     go_wg_wait(&wg);
   });
@@ -169,22 +159,22 @@ TEST(LockThread, Nests) {
     SPAWN_WG(&wg, [] {
       go_unlock_thread();  // not locked: no effect
       go_lock_thread();
-      int tid = Tid();
+      int tid = ThreadId();
       go_lock_thread();
       go_lock_thread();
       for (int locks = 3; locks > 0; locks--) {
         for (int i = 0; i < 300; i++) {
           go_yield();
-          EXPECT_EQ(Tid(), tid) << "with " << locks << " locks";
+          EXPECT_EQ(ThreadId(), tid) << "with " << locks << " locks";
         }
         go_unlock_thread();
       }
       go_unlock_thread();
       go_lock_thread();
-      tid = Tid();
+      tid = ThreadId();
       for (int i = 0; i < 300; i++) {
         go_yield();
-        EXPECT_EQ(Tid(), tid) << "after an unlock too many";
+        EXPECT_EQ(ThreadId(), tid) << "after an unlock too many";
       }
       go_unlock_thread();
       for (int i = 0; i < 300; i++) go_yield();
@@ -203,11 +193,11 @@ TEST(LockThread, NobodyElseRunsThere) {
     std::atomic<int> children{0};
     SPAWN_WG(&locked, [&] {
       go_lock_thread();
-      int tid = Tid();
+      int tid = ThreadId();
       for (int i = 0; i < 200; i++) {
         SPAWN_WG(&wg, [&, tid] {
           for (int j = 0; j < 3; j++) {
-            EXPECT_NE(Tid(), tid);
+            EXPECT_NE(ThreadId(), tid);
             go_yield();
           }
           children++;
@@ -215,7 +205,7 @@ TEST(LockThread, NobodyElseRunsThere) {
         if (i % 10 == 0) go_yield();
       }
       go_wg_wait(&wg);
-      EXPECT_EQ(Tid(), tid);
+      EXPECT_EQ(ThreadId(), tid);
     });
     go_wg_wait(&locked);
     EXPECT_EQ(children, 200);
@@ -234,7 +224,7 @@ TEST(LockThread, EndingLockedEndsTheThread) {
         go_lock_thread();
         if (i % 2 != 0) go_lock_thread();
         go_yield();
-        tid = Tid();
+        tid = ThreadId();
         if (i % 3 == 0) go_exit();
       });
       go_wg_wait(&wg);
@@ -244,6 +234,7 @@ TEST(LockThread, EndingLockedEndsTheThread) {
   });
 }
 
+#if !defined(_WIN32)
 // Go: TestLockOSThreadAvoidsStatePropagation (runtime/proc_test.go): what a wired goroutine did to
 // its thread is seen by nobody else, also not by threads made on its behalf. Here: its signal
 // mask.
@@ -284,6 +275,7 @@ TEST(LockThread, StateOfTheThreadStaysThere) {
     EXPECT_EQ(seen, 0);
   });
 }
+#endif
 
 // The pinned option: as if it began with go_lock_thread().
 TEST(LockThread, PinnedOption) {
@@ -296,13 +288,13 @@ TEST(LockThread, PinnedOption) {
     int tid = 0;
     EXPECT_EQ(SpawnOptAt(GO_SITE_("pinned"), o,
                          [&] {
-                           tid = Tid();
+                           tid = ThreadId();
                            for (int i = 0; i < 100; i++) {
                              go_yield();
-                             EXPECT_EQ(Tid(), tid);
+                             EXPECT_EQ(ThreadId(), tid);
                            }
                            (void)go_sleep(nullptr, GO_MS);
-                           EXPECT_EQ(Tid(), tid);
+                           EXPECT_EQ(ThreadId(), tid);
                            go_wg_done(&wg);
                          }),
               0);
@@ -662,15 +654,15 @@ TEST(ProcsCount, FromALockedGoroutine) {
     go_wg wg{};
     SPAWN_WG(&wg, [] {
       go_lock_thread();
-      int tid = Tid();
+      int tid = ThreadId();
       for (int i = 0; i < 100; i++) {
         (void)go_procs(1 + i * 7 % 5);
         go_yield();
-        EXPECT_EQ(Tid(), tid);
+        EXPECT_EQ(ThreadId(), tid);
         go_wg inner{};
         for (int j = 0; j < 5; j++) SPAWN_WG(&inner, [] { go_yield(); });
         go_wg_wait(&inner);
-        EXPECT_EQ(Tid(), tid);
+        EXPECT_EQ(ThreadId(), tid);
       }
     });
     go_wg_wait(&wg);

@@ -12,7 +12,7 @@ namespace {
 
 TEST(SchedTrace, Lines) {
   ChildResult r = RunChild([] {
-    setenv("GOLIB_DEBUG", "schedtrace=20", 1);
+    golib_test::SetEnv("GOLIB_DEBUG", "schedtrace=20");
     for (int i = 0; i < 2; i++) {  // it ends with the scheduler, and comes back
       CHILD_CHECK(
           go_run([](void *) { CHILD_CHECK(go_sleep(nullptr, 200 * GO_MS) == 0); }, nullptr) == 0);
@@ -28,8 +28,8 @@ TEST(SchedTrace, Lines) {
 
 TEST(SchedTrace, WhileAGoroutineHogs) {
   ChildResult r = RunChild([] {
-    setenv("GOLIB_DEBUG", "schedtrace=20", 1);
-    setenv("GOMAXPROCS", "1", 1);
+    golib_test::SetEnv("GOLIB_DEBUG", "schedtrace=20");
+    golib_test::SetEnv("GOMAXPROCS", "1");
     return go_run(
         [](void *) {
           for (go_nsec end = go_now() + 300 * GO_MS; go_now() < end;) {}
@@ -43,7 +43,7 @@ TEST(SchedTrace, WhileAGoroutineHogs) {
 TEST(SchedTrace, ADeadlockIsStillOne) {
   SKIP_IF_DEADLOCKS_GO_UNSEEN();
   ChildResult r = RunChild([] {
-    setenv("GOLIB_DEBUG", "schedtrace=10", 1);
+    golib_test::SetEnv("GOLIB_DEBUG", "schedtrace=10");
     return go_main(
         [](int, char **) {
           go_chan_recv(nullptr, nullptr);
@@ -57,7 +57,7 @@ TEST(SchedTrace, ADeadlockIsStillOne) {
 
 TEST(SchedTrace, BadNumbers) {
   ChildResult r = RunChild([] {
-    setenv("GOLIB_DEBUG", "schedtrace=0", 1);
+    golib_test::SetEnv("GOLIB_DEBUG", "schedtrace=0");
     return go_run([](void *) {}, nullptr);
   });
   EXPECT_EQ(r.code, 0) << r;

@@ -3,8 +3,6 @@
 #include <golib/golib.h>
 #include <golib/scope.h>
 
-#include <sys/resource.h>
-
 #include <csignal>
 
 #include "tests/support/child.h"
@@ -12,6 +10,7 @@
 
 using golib_test::ChildResult;
 using golib_test::kSanitized;
+using golib_test::LimitAddressSpace;
 using golib_test::RunChild;
 
 namespace {
@@ -333,19 +332,11 @@ TEST(ScopeStart, GoroutineLimit) {
   EXPECT_EQ(r.code, 0) << r;
 }
 
-size_t VirtualSize() {
-  size_t pages = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  CHILD_CHECK(f != nullptr && fscanf(f, "%zu", &pages) == 1);
-  fclose(f);
-  return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
 // Nothing more is mapped, and what malloc still has is taken, in ever smaller pieces, until Free().
 class NoMemory {
  public:
   NoMemory() {
-    struct rlimit l = {VirtualSize(), VirtualSize()};
-    CHILD_CHECK(setrlimit(RLIMIT_AS, &l) == 0);
+    LimitAddressSpace(0);
     for (size_t size = 1 << 20; size >= 16; size /= 2) {
       while (void **p = static_cast<void **>(malloc(size))) {
         *p = list_;

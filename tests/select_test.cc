@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
@@ -570,21 +571,13 @@ TEST(Select, BlocksExactlyWhenNothingIsReady) {
 
 // ---- Go: test/chan/select2.go: selects leave nothing behind.
 size_t HeapInUse() {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#if defined(__GLIBC__)
+#if __GLIBC_PREREQ(2, 33)
   return mallinfo2().uordblks;
-#else
-  return 0;
 #endif
+#endif
+  return 0;
 }
-size_t ResidentPages() {
-  size_t size = 0, resident = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  if (f == nullptr) return 0;
-  if (fscanf(f, "%zu %zu", &size, &resident) != 2) resident = 0;
-  fclose(f);
-  return resident;
-}
-
 TEST(Select, DoesNotGrowMemory) {
   RunGo([] {
     Chan<int> c(0), never(0), done(0);
@@ -606,11 +599,11 @@ TEST(Select, DoesNotGrowMemory) {
       go_wg_wait(&wg);
     };
     pump(1000);  // what is cached for good is allocated now
-    size_t heap = HeapInUse(), pages = ResidentPages();
+    size_t heap = HeapInUse(), resident = ResidentBytes();
     pump(Rounds(100000));
     if (!kSanitized) {
       EXPECT_LT(HeapInUse(), heap + 100000);
-      EXPECT_LT(ResidentPages(), pages + 1024);
+      EXPECT_LT(ResidentBytes(), resident + (4 << 20));
     }
   });
 }

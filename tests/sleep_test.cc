@@ -27,6 +27,7 @@ TEST(Sleep, NeverEarly) {
   });
 }
 
+#if !defined(_WIN32)
 // Go: TestSleep: also when signals arrive meanwhile.
 TEST(Sleep, NeverEarlyWithSignals) {
   struct sigaction sa = {}, old;
@@ -53,6 +54,7 @@ TEST(Sleep, NeverEarlyWithSignals) {
   pest.join();
   sigaction(SIGUSR1, &old, nullptr);
 }
+#endif
 
 // Go: TestSleepZeroDeadlock, TestOverflowSleep (time/sleep_test.go): zero and negative durations
 // end at once. (The longest ones: deadlock_crash_test.cc.)

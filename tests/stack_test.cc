@@ -1,19 +1,19 @@
 // Stacks: deep, wide, small, many; and they never move.
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = UnsetEnv("GOLIB_STACK");
 
 // Sanitizers make frames several times as large and the default stack smaller.
 constexpr size_t kUsable = kSanitized ? kDefaultStack / 8 : kDefaultStack;
@@ -156,18 +156,15 @@ TEST(Stack, WideLocalsAreOthersToo) {
 
 __attribute__((noinline)) void ReadIntoWideLocal(int fd) {
   char wide[kWide];
-  EXPECT_EQ(pread(fd, wide, sizeof wide, 0), static_cast<ssize_t>(sizeof wide))
+  EXPECT_EQ(ReadAt(fd, wide, sizeof wide, 0), static_cast<ptrdiff_t>(sizeof wide))
       << strerror(go_errno());
   size_t bad = 0;
   for (size_t at = 0; at < kWide; at += 256) bad += wide[at] != 'r' ? 1 : 0;
   EXPECT_EQ(bad, 0u);
 }
 TEST(Stack, SystemCallsIntoWideLocals) {
-  const char *dir = getenv("TEST_TMPDIR");
-  std::string name = std::string(dir != nullptr ? dir : "/tmp") + "/golib_wide_XXXXXX";
-  int fd = mkstemp(&name[0]);
+  int fd = TempFile();
   ASSERT_GE(fd, 0);
-  unlink(name.c_str());
   std::string block(kWide, 'r');
   EXPECT_EQ(write(fd, block.data(), block.size()), static_cast<ssize_t>(block.size()));
   RunGo([fd] {
@@ -402,15 +399,6 @@ TEST(Stack, LibcOnGoroutineStacks) {
 }
 
 // ---- Memory comes back.
-
-size_t ResidentBytes() {
-  size_t size = 0, resident = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  if (f == nullptr) return 0;
-  if (fscanf(f, "%zu %zu", &size, &resident) != 2) resident = 0;
-  fclose(f);
-  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
 
 // After a spike of deep goroutines, most of their pages go back to the system before long.
 TEST(StackMemory, FallsAfterASpike) {

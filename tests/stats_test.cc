@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using golib_test::Chan;
 using golib_test::Procs;
@@ -16,7 +17,7 @@ using golib_test::Until;
 namespace {
 
 // The usual stacks: tools/emu gives emulated programs smaller ones.
-[[maybe_unused]] const int kUsual = unsetenv("GOLIB_STACK");
+[[maybe_unused]] const int kUsual = golib_test::UnsetEnv("GOLIB_STACK");
 
 go_stats Read() {
   go_stats s;
@@ -46,7 +47,7 @@ TEST_F(Stats, ByState) {
     Procs one(1);
     Chan<int> c(0);
     int fds[2];
-    ASSERT_EQ(pipe(fds), 0);
+    ASSERT_EQ(golib_test::OpenPipe(fds), 0);
     go_wg wg{};
     for (int i = 0; i < 5; i++) SPAWN_WG(&wg, [=] { (void)c.Take(); });
     SPAWN_WG(&wg, [&] {
@@ -213,8 +214,9 @@ TEST_F(Stats, HighWater) {
 
 TEST_F(Stats, PollerAndTimers) {
   RunGo([] {
-    int fds[2];
-    ASSERT_EQ(pipe(fds), 0);
+    golib_test::Socket fds[2];
+    ASSERT_EQ(golib_test::OpenSockets(fds), 0);
+    const intptr_t fd = static_cast<intptr_t>(fds[0]);
     go_timer timer{};
     EXPECT_EQ(go_timer_start(
                   &timer, GO_HOUR, [](void *) {}, nullptr),
@@ -225,20 +227,20 @@ TEST_F(Stats, PollerAndTimers) {
     uint64_t rounds = 0;
     Until([&] {  // an event that comes before the wait does not wake
       go_wg waits{};
-      SPAWN_WG(&waits, [&] { EXPECT_GE(go_fd_wait(nullptr, fds[0], GO_FD_READ), 0); });
+      SPAWN_WG(&waits, [&] { EXPECT_GE(go_fd_wait(nullptr, fd, GO_FD_READ), 0); });
       Until([] { return Read().descriptors == 1; });
-      EXPECT_EQ(write(fds[1], "x", 1), 1);
+      EXPECT_EQ(send(fds[1], "x", 1, 0), 1);
       go_wg_wait(&waits);
       char c;
-      EXPECT_EQ(read(fds[0], &c, 1), 1);
+      EXPECT_EQ(recv(fds[0], &c, 1, 0), 1);
       s = Read();
       rounds++;
       return s.polled != a.polled;
     });
     EXPECT_GT(s.polls, a.polls);
     EXPECT_EQ(s.polled - a.polled, 1u) << rounds;
-    close(fds[0]);
-    close(fds[1]);
+    golib_test::CloseSocket(fds[0]);
+    golib_test::CloseSocket(fds[1]);
   });
 }
 

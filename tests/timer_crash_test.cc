@@ -2,7 +2,6 @@
 // without memory.
 
 #include <golib/golib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -14,6 +13,7 @@
 
 using golib_test::ChildResult;
 using golib_test::kSanitized;
+using golib_test::LimitAddressSpace;
 using golib_test::RunChild;
 
 namespace {
@@ -193,23 +193,13 @@ TEST(TimerMisuse, DroppedUnderAReceiver) {
 
 // ---- Without memory.
 
-size_t VirtualSize() {
-  size_t pages = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  if (f == nullptr || fscanf(f, "%zu", &pages) != 1) pages = 0;
-  if (f != nullptr) fclose(f);
-  return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
-
 // No goroutine can be started: the timer stays active and is tried again, until there is room.
 TEST(TimerMemory, NoRoomForTheGoroutine) {
   SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
     return RunMain([](int, char **) {
-      size_t size = VirtualSize() + (static_cast<size_t>(20) << 30);  // some 300 stacks more
-      struct rlimit l = {size, size};
-      CHILD_CHECK(setrlimit(RLIMIT_AS, &l) == 0);
+      LimitAddressSpace(static_cast<size_t>(20) << 30);  // some 300 stacks more
       static go_chan *gate = go_chan_new(0, 0);
       static std::atomic<int> fired, waiting;
       int n = 0;
@@ -249,8 +239,7 @@ TEST(TimerMemory, NoneAtAll) {
   SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED();
   if (kSanitized) GTEST_SKIP() << "sanitizers need all address space";
   ChildResult r = RunChild([] {
-    struct rlimit l = {VirtualSize(), VirtualSize()};
-    CHILD_CHECK(setrlimit(RLIMIT_AS, &l) == 0);
+    LimitAddressSpace(0);
     static go_timer t;
     int rc = go_timer_start(&t, 0, Nothing, nullptr);
     CHILD_CHECK(rc == GO_ENOMEM || rc == GO_EAGAIN);

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using golib_test::Chan;
 using golib_test::RunGo;
@@ -173,7 +174,7 @@ TEST(Trace, WhileEverythingMoves) {
 // More than can be kept in memory at once goes to the file meanwhile; nobody waits for a file that takes nothing.
 TEST(Trace, TooFast) {
   int fds[2];
-  ASSERT_EQ(pipe(fds), 0);  // takes 64 KiB until it is read
+  ASSERT_EQ(golib_test::OpenPipe(fds), 0);  // takes 64 KiB until it is read
   EXPECT_EQ(go_trace_start(fds[1]), 0);
   constexpr int kLogs = 280000;  // 64 MiB of records and more
   RunGo([] {

@@ -5,28 +5,20 @@
 // missing in the child: such tests live in *_crash_test.cc, whose parent only forks and compares.
 //
 // ThreadSanitizer keeps a thread of its own twice in a forked child, which looks like a thread
-// that may wake a goroutine. So with it the child starts this very test anew and skips what is not
+// that may wake a goroutine; Windows has no fork. So there the child starts this very test anew and skips what is not
 // its part.
 #ifndef GOLIB_TESTS_SUPPORT_CHILD_H_
 #define GOLIB_TESTS_SUPPORT_CHILD_H_
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#if defined(__linux__)
-#include <sys/prctl.h>
-#endif
 
-#include <cerrno>
+#include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <ostream>
 #include <string>
+
+#include "tests/support/system.h"
 
 namespace golib_test {
 
@@ -50,7 +42,8 @@ inline bool Emulated() { return getenv("GOLIB_RUN") != nullptr; }
   if (::golib_test::Emulated())       \
   GTEST_SKIP() << "the emulator has a thread of its own in the process: no deadlock is seen"
 // For tests whose child leaves itself no address space.
-#define SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED() \
+#define SKIP_IF_ADDRESS_SPACE_IS_UNLIMITED()                                               \
+  if (::golib_test::kWindows) GTEST_SKIP() << "no limit on address space that can be set"; \
   if (::golib_test::Emulated()) GTEST_SKIP() << "the emulator ignores RLIMIT_AS"
 
 inline std::ostream &operator<<(std::ostream &os, const ChildResult &r) {
@@ -75,15 +68,7 @@ inline constexpr int kCheckFailed = 99;
     }                                                                                \
   } while (0)
 
-#if defined(__SANITIZE_THREAD__)
-#define GOLIB_TEST_EXEC_CHILD_ 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define GOLIB_TEST_EXEC_CHILD_ 1
-#endif
-#endif
-
-// Which RunChild of this test is which.
+// Which RunChild of this test is which, for children that start the test anew.
 inline constexpr char kChildEnv[] = "GOLIB_TEST_CHILD";
 inline int NextChild() {
   static const testing::TestInfo *test;
@@ -93,82 +78,40 @@ inline int NextChild() {
   test = now;
   return ++n;
 }
-[[noreturn]] inline void ExecChild(int n) {
+// What is to be set in the environment of one, and the argument that it needs.
+inline std::string PrepareNewChild(int n) {
   const testing::TestInfo *t = testing::UnitTest::GetInstance()->current_test_info();
-  std::string filter = std::string("--gtest_filter=") + t->test_suite_name() + "." + t->name();
-  setenv(kChildEnv, std::to_string(n).c_str(), 1);
+  SetEnv(kChildEnv, std::to_string(n).c_str());
   for (const char *name :
        {"TEST_TOTAL_SHARDS", "GTEST_TOTAL_SHARDS", "XML_OUTPUT_FILE", "GTEST_OUTPUT"}) {
-    unsetenv(name);
+    UnsetEnv(name);
   }
-  const char *options = getenv("TSAN_OPTIONS");  // it sleeps for a second at exit, else
-  setenv("TSAN_OPTIONS",
-         ((options != nullptr ? std::string(options) + ":" : "") + "atexit_sleep_ms=0").c_str(), 1);
-  int null = open("/dev/null", O_WRONLY);
-  dup2(null, 1);
-  close(null);
-  execl("/proc/self/exe", "child", filter.c_str(), static_cast<char *>(nullptr));
-  perror("exec");
-  _exit(98);
+  return std::string("--gtest_filter=") + t->test_suite_name() + "." + t->name();
 }
+
+}  // namespace golib_test
+
+#if defined(_WIN32)
+#include "tests/support/child_windows.h"
+#else
+#include "tests/support/child_posix.h"
+#endif
+
+namespace golib_test {
 
 // Runs f() in a child process, which exits with what f returns (an int), and tells how that ended.
 template <class F>
 ChildResult RunChild(F f) {
-  ChildResult r;
   int number = NextChild();
   if (const char *mine = getenv(kChildEnv)) {
-    if (atoi(mine) != number) return r;  // another one's part
-    unsetenv(kChildEnv);
+    if (atoi(mine) != number) return {};  // another one's part
+    UnsetEnv(kChildEnv);
+    PrepareChild();
     _exit(f());
-  }
-  int fds[2];
-  if (pipe(fds) != 0) {
-    ADD_FAILURE() << "pipe: " << strerror(errno);
-    return r;
   }
   fflush(stdout);
   fflush(stderr);
-  pid_t pid = fork();
-  if (pid < 0) {
-    ADD_FAILURE() << "fork: " << strerror(errno);
-    close(fds[0]);
-    close(fds[1]);
-    return r;
-  }
-  if (pid == 0) {
-#if defined(__linux__)
-    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a child that hangs goes with a parent that is timed out
-#endif
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none);
-    dup2(fds[1], 2);
-    close(fds[0]);
-    close(fds[1]);
-#if defined(GOLIB_TEST_EXEC_CHILD_)
-    ExecChild(number);
-#endif
-    int rc = f();
-    fflush(stderr);
-    _exit(rc);
-  }
-  close(fds[1]);
-  char buf[4096];
-  for (;;) {
-    ssize_t n = read(fds[0], buf, sizeof buf);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    r.err.append(buf, static_cast<size_t>(n));
-  }
-  close(fds[0]);
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
-  if (WIFEXITED(status)) {
-    r.code = WEXITSTATUS(status);
-  } else if (WIFSIGNALED(status)) {
-    r.signal = WTERMSIG(status);
-  }
-  return r;
+  return StartChild(number, f);
 }
 
 }  // namespace golib_test

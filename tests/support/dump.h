@@ -3,23 +3,20 @@
 #define GOLIB_TESTS_SUPPORT_DUMP_H_
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <golib/golib.h>
 
 #include <string>
+
+#include "tests/support/system.h"
 
 namespace golib_test {
 
 // What f(fd) writes.
 template <class F>
 std::string Written(F f) {
-  const char *dir = getenv("TEST_TMPDIR");
-  std::string name = std::string(dir != nullptr ? dir : "/tmp") + "/dump_XXXXXX";
-  int fd = mkstemp(&name[0]);
+  int fd = TempFile();
   EXPECT_GE(fd, 0);
-  unlink(name.c_str());
   f(fd);
   std::string all;
   char buf[4096];

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 namespace golib_test {
 
@@ -24,6 +25,10 @@ inline int OpenFds() {
 #endif
   return n;
 }
+
+// For tests that need Unix sockets: golib has only streams on Windows, not all of which have them.
+#define SKIP_IF_NO_UNIX_SOCKETS() \
+  if (::golib_test::kWindows) GTEST_SKIP() << "no Unix sockets"
 
 // One reference.
 class Conn {
@@ -86,6 +91,15 @@ struct Pair {
     a = Dial(net, l.Addr());
     b = l.Accept();
   }
+};
+
+// A network and an address of this machine's own for it, for the fastest connections that there are: Unix sockets where
+// `name` can be that of one.
+struct Local {
+  const char *net = kWindows ? "tcp" : "unix";
+  std::string addr;
+  explicit Local(const std::string &name)
+      : addr(kWindows ? "127.0.0.1:0" : "@golib_" + name + "_" + std::to_string(getpid())) {}
 };
 
 // Reads until n bytes have come, or the stream ends.
