@@ -182,6 +182,7 @@ GO_FUNC(yielder, (int64_t, seed)) {
     }
     go_yield();
   }
+  (void)x;
 }
 
 /* `width` goroutines compute and yield on two Ps; then one is taken away: CPU time by time, for n ms. */

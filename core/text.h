@@ -11,6 +11,7 @@
 #ifndef GOLIB_CORE_TEXT_H_
 #define GOLIB_CORE_TEXT_H_
 
+/* clang-format off */
 #if defined(__ELF__) && defined(__ASSEMBLER__)
     .pushsection .text, 8191
 .Lgo_text_end_:
@@ -36,5 +37,6 @@ __asm__(
     "  .long .Lgo_cold_end_ - .\n"
     "  .popsection\n");
 #endif
+/* clang-format on */
 
 #endif /* GOLIB_CORE_TEXT_H_ */

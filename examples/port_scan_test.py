@@ -109,7 +109,7 @@ class PortScan(p.Usage, unittest.TestCase):
         self.assertEqual((status, out), (2, b""))
         self.assertEqual(err, "port_scan: : invalid argument\n")
         base, sockets = row(20)
-        command = f"ulimit -n 5; {self.program} 127.0.0.1 {base}-{base + 19}"
+        command = f"ulimit -n 6; {self.program} 127.0.0.1 {base}-{base + 19}"
         env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")  # which needs descriptors
         status, _, err = p.run("sh", "-c", command, env=env)
         for s in sockets:

@@ -34,6 +34,7 @@ inline void PrepareChild() {
 inline int SignalOf(DWORD status) {
   switch (status) {
     case kAborted: return SIGABRT;
+    case 0xC0000354:  // STATUS_DEBUGGER_INACTIVE: Wine asks for its debugger whatever the error mode, and had none
     case EXCEPTION_ACCESS_VIOLATION:
     case EXCEPTION_STACK_OVERFLOW: return SIGSEGV;
     case EXCEPTION_ILLEGAL_INSTRUCTION: return SIGILL;
