@@ -72,7 +72,6 @@ static bool obey(const char *line, intchan c) {
 GO_MAIN(argc, argv) {
   int port = 0;
   char line[64];
-  intchan c = intchan_new(0);
   if (argc > 1) {
     int r = go_debug_listen(NULL, argv[1],
                             &(go_debug_opts){.http = argc > 2 ? argv[2] : NULL, .ret_port = &port});
@@ -81,6 +80,7 @@ GO_MAIN(argc, argv) {
       return 1;
     }
   }
+  intchan c = intchan_new(0);
   for (int i = 0; i < 3; i++) (void)GO(reader, c);
   if (getenv("QUIET") == NULL) {
     (void)GO(sleeper, GO_HOUR);

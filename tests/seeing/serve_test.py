@@ -331,7 +331,7 @@ class Programs(unittest.TestCase):
         self.assertEqual(q.get("/stats.json")[0], 200)
         r = subprocess.run(os.environ.get("GOLIB_RUN", "").split() + [PROGRAM, p.path], capture_output=True, text=True, check=False,
                            stdin=subprocess.DEVNULL, timeout=PATIENCE)
-        self.assertEqual(r.returncode, 1)
+        self.assertEqual(r.returncode, 1, r.stderr)
         self.assertIn("ddress", r.stderr)
         self.assertEqual(q.get("/stats.json")[0], 200)  # the other has left it alone
         self.assertEqual(q.stop()[0], 0)
