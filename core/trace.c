@@ -17,6 +17,7 @@
  * Locks: a buffer's, and chunk_lock under it: the last of all, as records are made anywhere.
  */
 #include "core/trace.h"
+#include "core/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -364,30 +365,11 @@ static void micros(json *j, int64_t ns) {
   text(j, s);
 }
 
-/* Length of the UTF-8 sequence at s; 0: none. */
-static int sequence(const unsigned char *s) {
-  int n = s[0] < 0x80                   ? 1
-          : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-          : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-          : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                        : 0;
-  for (int i = 1; i < n; i++) {
-    if ((s[i] & 0xc0) != 0x80) {
-      return 0;
-    }
-  }
-  if ((n == 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0))) ||
-      (n == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90)))) {
-    return 0;
-  }
-  return n;
-}
-
 /* The inside of a string. */
 static void escaped(json *j, const char *from) {
   const unsigned char *s = (const unsigned char *)from;
   while (*s != '\0') {
-    int n = sequence(s);
+    size_t n = go_utf8_sequence_(s, SIZE_MAX);
     char c[8] = {0};
     if (n == 0) {
       text(j, "\\ufffd");
@@ -400,7 +382,7 @@ static void escaped(json *j, const char *from) {
       c[0] = "0123456789abcdef"[*s >> 4];
       c[1] = "0123456789abcdef"[*s & 15];
     } else {
-      memcpy(c, s, (size_t)n);
+      memcpy(c, s, n);
     }
     text(j, c);
     s += n;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/utf8.h"
+
 void go_text_free_(go_text_ *t) {
   free(t->s);
   *t = (go_text_){.s = NULL};
@@ -51,25 +53,6 @@ void go_text_i64_(go_text_ *t, int64_t v) {
   go_text_u64_(t, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
-/* Bytes of the UTF-8 sequence at s (RFC 3629), at most n; 0: it is none. */
-static size_t sequence(const unsigned char *s, size_t n) {
-  if (s[0] < 0x80) {
-    return 1;
-  }
-  size_t len = s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
-  if (s[0] < 0xc2 || s[0] > 0xf4 || len > n) {
-    return 0;
-  }
-  for (size_t i = 1; i < len; i++) {
-    if ((s[i] & 0xc0) != 0x80) {
-      return 0;
-    }
-  }
-  bool bad = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
-             (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90);
-  return bad ? 0 : len;
-}
-
 static void escaped(go_text_ *t, unsigned char c) {
   static const char hex[] = "0123456789abcdef";
   if (c == '"' || c == '\\') {
@@ -83,7 +66,7 @@ void go_text_json_(go_text_ *t, const char *s, size_t n) {
   go_text_str_(t, "\"");
   for (size_t i = 0; i < n;) {
     unsigned char c = (unsigned char)s[i];
-    size_t len = sequence((const unsigned char *)s + i, n - i);
+    size_t len = go_utf8_sequence_((const unsigned char *)s + i, n - i);
     if (len == 0) {
       go_text_str_(t, "\\ufffd");
       len = 1;
