@@ -14,12 +14,6 @@
 
 #include "core/preempt.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define RAW __attribute__((no_sanitize("thread")))
-#else
-#define RAW
-#endif
-
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
     __has_feature(memory_sanitizer)

@@ -35,19 +35,6 @@
 #include "core/preempt.h"
 #include "program.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define GO_TSAN_ 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define GO_TSAN_ 1
-#endif
-#endif
-#if defined(GO_TSAN_)
-#define RAW __attribute__((no_sanitize("thread")))
-#else
-#define RAW
-#endif
-
 typedef struct own {
   uint64_t mask; /* when it began to run goroutines */
   uint64_t step; /* 1: the second signal is to come, at */
