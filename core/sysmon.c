@@ -51,6 +51,12 @@ static bool same_slice(const go_slice_ *s, const go_m_ *m, go_p_ *p) {
   return s->m == m && s->ticks == go_ld_rlx(&p->ticks) && s->tick_at == go_ld_rlx(&p->tick_at);
 }
 
+/* sched.lock held. Whether m, seen with p at the last look, has run the same goroutine on it ever since, and is in user code. */
+static bool still_runs(go_m_ *m, go_p_ *p) {
+  return go_hold_is_out_(&m->hold) && __atomic_load_n(&m->p, __ATOMIC_RELAXED) == p &&
+         same_slice(&p->mon, m, p);
+}
+
 /* For how long p's goroutine has run, at least; 0: nobody, or another than at the last look. */
 static int64_t observe(go_p_ *p, int64_t now) {
   go_m_ *m = go_ld_acq(&p->m); /* pairs with go_p_acquire_ */
@@ -134,8 +140,7 @@ static bool can_ask(void) {
 
 static bool ask(go_m_ *m, go_p_ *p) {
   go_lock_(&GO_S->lock); /* until then the thread does not end */
-  bool ok = m->pre.id != 0 && go_hold_is_out_(&m->hold) &&
-            __atomic_load_n(&m->p, __ATOMIC_RELAXED) == p && same_slice(&p->mon, m, p);
+  bool ok = m->pre.id != 0 && still_runs(m, p);
   if (ok) {
     go_st_rel(&m->pre.state, (uint32_t)GO_PREEMPT_ASKED_);
     ok = go_preempt_ask_(&m->pre) == 0;
@@ -186,8 +191,7 @@ static bool threads_left(void) {
 /* The M of p has been asked, and has passed a fence. NULL: it keeps its P. */
 static go_p_ *take(go_m_ *m, go_p_ *p) {
   go_lock_(&GO_S->lock);
-  bool ok = go_hold_is_out_(&m->hold) && __atomic_load_n(&m->p, __ATOMIC_RELAXED) == p &&
-            same_slice(&p->mon, m, p) && threads_left();
+  bool ok = still_runs(m, p) && threads_left();
   if (ok) { /* counted before it can come back and be counted off */
     go_st_sc(&GO_S->nforeign, go_ld_rlx(&GO_S->nforeign) + 1);
     go_st_rlx(&GO_S->nlost, go_ld_rlx(&GO_S->nlost) + 1);
