@@ -127,13 +127,19 @@ static void put_trace(dumping *d, uint64_t id, void *const *pcs, int n) {
 
 /* ---- the list ---- */
 
+/* For how long it has waited, in ns; -1: it does not, or nobody knows. */
+static int64_t waits(const dumping *d, const go_seen_ *s) {
+  bool blocked = s->state == GO_G_WAITING_ || s->foreign;
+  return !blocked || s->since <= 0 ? -1 : d->now > s->since ? d->now - s->since : 0;
+}
+
 static void put_state(dumping *d, const go_g_ *g, const go_seen_ *s) {
+  int64_t ns = waits(d, s);
   go_out_str_(&d->o, " [");
   go_out_str_(&d->o, go_state_text_(s->state, s->reason, s->foreign));
-  bool blocked = s->state == GO_G_WAITING_ || s->foreign;
-  if (blocked && s->since > 0 && d->now - s->since >= GO_MS) {
+  if (ns >= GO_MS) {
     go_out_str_(&d->o, ", ");
-    go_out_ns_(&d->o, d->now - s->since);
+    go_out_ns_(&d->o, ns);
   }
   if (s->locked) {
     go_out_str_(&d->o, ", locked to thread");
@@ -203,9 +209,8 @@ static void look_at(go_g_ *g, void *arg) {
     return;
   }
   const go_seen_ *s = &k->seen;
-  bool blocked = s->state == GO_G_WAITING_ || s->foreign;
   k->state = go_state_text_(s->state, s->reason, s->foreign);
-  k->waits = !blocked || s->since <= 0 ? -1 : l->d.now > s->since ? l->d.now - s->since : 0;
+  k->waits = waits(&l->d, s);
   k->leaked = go_leaks_has_(l->d.leaks, g, s->id);
   k->npcs = trace(&l->d, g, s, k->pcs);
   l->f(l->arg, k);
