@@ -43,6 +43,11 @@
 
 /* ---- of the system ---- */
 
+/* Of go_os_timer_: a descriptor, closed on exec, or a negative code; go_os_timer_set_; and a wait until it has gone off, once,
+ * which may end with EINTR: -1, as system calls do. errno need not be kept. */
+int go_posix_timer_open_(void);
+void go_posix_timer_set_(int fd, int64_t ns);
+int go_posix_timer_wait_(int fd);
 /* Sets the size of a new thread's stack: 256 KiB, or 8 MiB if large, that are free for its use. 0 or an errno. */
 int go_posix_stack_size_(pthread_attr_t *attr, bool large);
 /* Bytes that the kernel puts onto the stack of a signal's handler, at most. Async-signal-safe. */
