@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/hogs.h"
 
 using namespace golib_test;
 
@@ -197,12 +198,6 @@ void Check(const Task &t, Kind) {
 
 #endif
 
-uint64_t Switches() {
-  go_stats s;
-  go_stats_read(&s);
-  return s.switches;
-}
-
 // Three at a time, on fewer Ps, so that each is stopped while the others have their own values in the registers; and
 // where there are two Ps, they also change threads.
 void Lanes(Kind kind, int procs) {
@@ -223,12 +218,13 @@ void Lanes(Kind kind, int procs) {
         t.flag = 0x80000000;
         SPAWN_WG(&wg, [&t, kind] { Keep(&t, kind); });
       }
-      uint64_t before = Switches();
+      uint64_t before = StatsNow().switches;
       // Who has lost its P is stopped once more at most: all may have, on a machine that does other things.
-      for (go_nsec end = go_now() + 500 * GO_MS; Switches() < before + 8 && go_now() < end;) {
+      for (go_nsec end = go_now() + 500 * GO_MS;
+           StatsNow().switches < before + 8 && go_now() < end;) {
         EXPECT_EQ(go_sleep(nullptr, 10 * GO_MS), 0);
       }
-      stops += Switches() - before;
+      stops += StatsNow().switches - before;
       for (Task &t : tasks) t.flag = 0x7fffffff;
       go_wg_wait(&wg);
       for (const Task &t : tasks) Check(t, kind);

@@ -10,38 +10,22 @@
 
 #include "tests/support/child.h"
 #include "tests/support/golib_test.h"
+#include "tests/support/hogs.h"
 
 using namespace golib_test;
 
 namespace {
 
-// Until it is told to stop: no call of golib, nor of anybody else.
-void Spin(const std::atomic<bool> &stop) {
-  while (!stop.load(std::memory_order_relaxed)) {}
-}
-
-// Hogs at it while a ticker of 10 ms is received from, for so many ticks. It need not come in time here, but it must
-// come, at one P, while all hogs are at it.
 template <class F>
 void TicksBeside(int procs, int hogs, F hog, int ticks = 10) {
   Procs p(procs);
-  std::atomic<bool> stop{false};
-  go_wg wg{};
-  for (int i = 0; i < hogs; i++) SPAWN_WG(&wg, [&] { hog(stop); });
-  go_ticker *t = go_ticker_new(10 * GO_MS);
-  for (int i = 0; i < ticks; i++) {
-    go_nsec at;
-    EXPECT_TRUE(go_chan_recv(go_ticker_chan(t), &at));
-  }
-  stop = true;
-  go_wg_wait(&wg);
-  go_ticker_free(t);
+  golib_test::TicksBeside(hogs, hog, ticks);
 }
 
 TEST(Retake, OneHog) {
   RunGo([] {
     TicksBeside(
-        1, 1, [](const auto &stop) { Spin(stop); }, 50);
+        1, 1, [](const auto &stop) { SpinUntil(stop); }, 50);
   });
 }
 
@@ -49,7 +33,7 @@ TEST(Retake, FourHogs) {
   for (int procs : {1, 2, 4}) {
     RunGo([&] {
       TicksBeside(
-          procs, 4, [](const auto &stop) { Spin(stop); }, 20);
+          procs, 4, [](const auto &stop) { SpinUntil(stop); }, 20);
     });
   }
 }
@@ -62,10 +46,7 @@ TEST(Retake, HogInsideLibc) {
       Rng rng(1);
       while (!stop) {
         for (int &x : v) x = static_cast<int>(rng.Next());
-        qsort(v.data(), v.size(), sizeof v[0], [](const void *a, const void *b) {
-          int x = *static_cast<const int *>(a), y = *static_cast<const int *>(b);
-          return x < y ? -1 : x > y;
-        });
+        qsort(v.data(), v.size(), sizeof v[0], ByValue);
         EXPECT_GT(snprintf(text, sizeof text, "%d %f", v[0], 1.0 / (v[1] | 1)), 0);
       }
     });
@@ -93,24 +74,10 @@ TEST(Retake, MallocFreePrintf) {
   });
 }
 
-// Go: TestPreemption (runtime/proc_test.go): two that wait for each other in loops get on with one P.
 TEST(Retake, SpinnersAlternateOnOneP) {
   RunGo([] {
     Procs procs(1);
-    constexpr uint32_t kTurns = 5;
-    std::atomic<uint32_t> x{0};
-    go_wg wg{};
-    SPAWN_WG(&wg, [&] {
-      for (uint32_t i = 0; i < kTurns; i++) {
-        while (x.load() != 2 * i) {}
-        x++;
-      }
-    });
-    for (uint32_t i = 0; i < kTurns; i++) {
-      while (x.load() != 2 * i + 1) {}
-      x++;
-    }
-    go_wg_wait(&wg);
+    SpinnersAlternate();
   });
 }
 
@@ -174,7 +141,7 @@ TEST(Retake, PostBehindAHog) {
       usleep(20000);
       EXPECT_EQ(go_post([](void *) { ran = true; }, nullptr), 0);
     });
-    Spin(ran);
+    SpinUntil(ran);
     t.join();
   });
 }
@@ -190,7 +157,7 @@ TEST(Retake, ComesBackByAnyCall) {
     auto lose = [] {  // the P, to one that is there until it sees that we run on
       std::atomic<bool> ran{false};
       SPAWN([&ran] { ran = true; });
-      Spin(ran);
+      SpinUntil(ran);
     };
     std::vector<std::function<void()>> calls = {
         [] { go_yield(); },
@@ -282,7 +249,7 @@ TEST(Retake, SpawnsAndSendsWithoutAP) {
       c.Close();
       stop = true;
     });
-    SPAWN_WG(&wg, [&] { Spin(stop); });
+    SPAWN_WG(&wg, [&] { SpinUntil(stop); });
     go_wg_wait(&wg);
     EXPECT_EQ(ran, started);
   });
@@ -300,7 +267,7 @@ TEST(Retake, LockedThread) {
         for (int k = 0; k < 3; k++) {
           std::atomic<bool> ran{false};
           SPAWN([&ran] { ran = true; });
-          Spin(ran);
+          SpinUntil(ran);
           EXPECT_TRUE(pthread_equal(self, pthread_self()));
           go_yield();
           EXPECT_TRUE(pthread_equal(self, pthread_self()));
@@ -318,7 +285,7 @@ TEST(Retake, ProcsUpAndDownBesideHogs) {
     std::atomic<bool> stop{false};
     go_wg wg{};
     Procs procs(4);
-    for (int i = 0; i < 4; i++) SPAWN_WG(&wg, [&] { Spin(stop); });
+    for (int i = 0; i < 4; i++) SPAWN_WG(&wg, [&] { SpinUntil(stop); });
     for (int n : {1, 3, 1, 8, 2, 1, 4}) {
       go_procs(n);
       EXPECT_EQ(go_procs(0), n);
@@ -422,7 +389,7 @@ TEST(Retake, SlowHook) {
       hog = go_id();
       std::atomic<bool> others{false};
       SPAWN([&others] { others = true; });
-      Spin(others);
+      SpinUntil(others);
       for (go_nsec until = go_now() + 10 * GO_MS; go_now() < until;) {}
       go_yield();
     });
@@ -439,7 +406,7 @@ TEST(Retake, SlowHook) {
 TEST(Retake, IdleAfterwards) {
   if (kSanitized) GTEST_SKIP() << "sanitizers wake up";
   RunGo([] {
-    TicksBeside(1, 2, [](const auto &stop) { Spin(stop); });
+    TicksBeside(1, 2, [](const auto &stop) { SpinUntil(stop); });
     long least = 1000;
     for (int i = 0; i < 20 && least > 5; i++) {
       struct rusage before, after;
@@ -459,7 +426,7 @@ TEST(Retake, ShutdownAfterwards) {
   for (int i = 0; i < 3; i++) {
     RunGo([] {
       TicksBeside(
-          1, 3, [](const auto &stop) { Spin(stop); }, 3);
+          1, 3, [](const auto &stop) { SpinUntil(stop); }, 3);
     });
     EXPECT_EQ(go_shutdown(GO_FOREVER), 0);
   }

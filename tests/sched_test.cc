@@ -8,17 +8,12 @@
 #include <thread>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/hogs.h"
 #include "tests/support/system.h"
 
 using namespace golib_test;
 
 namespace {
-
-uint64_t Retaken() {
-  go_stats s;
-  go_stats_read(&s);
-  return s.retakes;
-}
 
 // ---- Go: TestYieldProgress, TestYieldLockedProgress (runtime/proc_test.go): a goroutine that
 // polls and yields does not keep away the one it waits for.
@@ -606,7 +601,7 @@ TEST(ProcsCount, LoweringIsReal) {
     std::atomic<int> running{0}, overlaps{0};
     go_wg wg{};
     constexpr int kGos = 8, kEach = Rounds(2000);
-    uint64_t retaken = Retaken();
+    uint64_t retaken = StatsNow().retakes;
     for (int i = 0; i < kGos; i++) {
       SPAWN_WG(&wg, [&] {
         for (int j = 0; j < kEach; j++) {
@@ -620,7 +615,7 @@ TEST(ProcsCount, LoweringIsReal) {
     go_wg_wait(&wg);
     // A stretch of user code that the kernel interrupts for over 10 ms loses the P, and overlaps with others' for as
     // long as the kernel likes.
-    if (Retaken() == retaken) {
+    if (StatsNow().retakes == retaken) {
       EXPECT_EQ(overlaps, 0);
     }
   });

@@ -11,18 +11,14 @@
 
 #include "tests/support/child.h"
 #include "tests/support/golib_test.h"
+#include "tests/support/hogs.h"
 
 using namespace golib_test;
 
 namespace {
 
-go_stats Stats() {
-  go_stats s;
-  go_stats_read(&s);
-  return s;
-}
-uint64_t Switches() { return Stats().switches; }
-uint64_t Retakes() { return Stats().retakes; }
+uint64_t Switches() { return StatsNow().switches; }
+uint64_t Retakes() { return StatsNow().retakes; }
 
 #if defined(GOLIB_TEST_TSAN_)
 #define RAW __attribute__((no_sanitize("thread"), noinline))
@@ -73,22 +69,6 @@ class Switch : public testing::Test {
 #define INIT(...) \
   if (!Init(__VA_ARGS__)) GTEST_SKIP() << "nothing is stopped in this kind of build"
 
-// Hogs at it while a ticker of 10 ms is received from.
-template <class F>
-void TicksBeside(int hogs, F hog, int ticks) {
-  std::atomic<bool> stop{false};
-  go_wg wg{};
-  for (int i = 0; i < hogs; i++) SPAWN_WG(&wg, [&] { hog(stop); });
-  go_ticker *t = go_ticker_new(10 * GO_MS);
-  for (int i = 0; i < ticks; i++) {
-    go_nsec at;
-    EXPECT_TRUE(go_chan_recv(go_ticker_chan(t), &at));
-  }
-  stop = true;
-  go_wg_wait(&wg);
-  go_ticker_free(t);
-}
-
 // A goroutine that spins on one P beside another that sleeps, until it has been stopped, or has lost its P, or has done
 // so twice: what of it has come about, the second value, and how often it was stopped, the first.
 struct Seen {
@@ -126,10 +106,10 @@ TEST_F(Switch, TickerBesideHogs) {
     INIT(1);
     RunGo([&] {
       (void)go_sleep(nullptr, GO_MS);
-      go_stats before = Stats();
+      go_stats before = StatsNow();
       TicksBeside(
           hogs, [](const auto &stop) { Spin(stop); }, 30);
-      go_stats after = Stats();
+      go_stats after = StatsNow();
       EXPECT_GE(after.switches, before.switches + 10);
       EXPECT_LE(static_cast<uint64_t>(after.threads_max - before.threads_max),
                 after.retakes - before.retakes);
@@ -151,25 +131,9 @@ TEST_F(Switch, MorePs) {
   }
 }
 
-// Go: TestPreemption: two that wait for each other in loops.
 TEST_F(Switch, SpinnersAlternate) {
   INIT(1);
-  RunGo([] {
-    constexpr uint32_t kTurns = 5;
-    std::atomic<uint32_t> x{0};
-    go_wg wg{};
-    SPAWN_WG(&wg, [&] {
-      for (uint32_t i = 0; i < kTurns; i++) {
-        while (x.load() != 2 * i) {}
-        x++;
-      }
-    });
-    for (uint32_t i = 0; i < kTurns; i++) {
-      while (x.load() != 2 * i + 1) {}
-      x++;
-    }
-    go_wg_wait(&wg);
-  });
+  RunGo([] { SpinnersAlternate(); });
 }
 
 // ---- who may be stopped
@@ -365,10 +329,7 @@ TEST_F(Switch, HogsInsideLibc) {
           Rng rng(1);
           while (!stop) {
             for (int &x : v) x = static_cast<int>(rng.Next());
-            qsort(v.data(), v.size(), sizeof v[0], [](const void *a, const void *b) {
-              int x = *static_cast<const int *>(a), y = *static_cast<const int *>(b);
-              return x < y ? -1 : x > y;
-            });
+            qsort(v.data(), v.size(), sizeof v[0], ByValue);
             for (size_t i = 1; i < v.size(); i++) wrong += v[i - 1] > v[i];
             memcpy(to.data(), from.data(), to.size());
             wrong += memcmp(to.data(), from.data(), to.size()) != 0;

@@ -15,6 +15,7 @@
 
 #include "tests/support/child.h"
 #include "tests/support/golib_test.h"
+#include "tests/support/hogs.h"
 
 using namespace golib_test;
 
@@ -31,10 +32,6 @@ bool SoonerOrLater(int attempts, F f) {
 
 // Sanitizers and emulators make hogs of what is none, golib's own threads included.
 inline bool Slow() { return kSanitized || Emulated(); }
-
-void SpinUntil(const std::atomic<bool> &stop) {
-  while (!stop.load(std::memory_order_relaxed)) {}
-}
 
 // ---- Hogs beside a ticker.
 
@@ -88,10 +85,7 @@ TEST(Ticker, HogsInsideLibc) {
     while (!stop) {
       for (int &x : v) x = static_cast<int>(rng.Next());
       memcpy(w.data(), v.data(), v.size() * sizeof v[0]);
-      qsort(w.data(), w.size(), sizeof w[0], [](const void *a, const void *b) {
-        int x = *static_cast<const int *>(a), y = *static_cast<const int *>(b);
-        return x < y ? -1 : x > y;
-      });
+      qsort(w.data(), w.size(), sizeof w[0], ByValue);
       EXPECT_GT(snprintf(text, sizeof text, "%d %f", w[0], 1.0 / (w[1] | 1)), 0);
     }
   });
@@ -237,8 +231,7 @@ TEST(Registers, OfHogsWhosePIsTaken) {
   for (const Kind &kind : kinds) {
     RunGo([&] {
       Procs procs(1);
-      go_stats before, after;
-      go_stats_read(&before);
+      uint64_t before = StatsNow().retakes;
       std::atomic<bool> stop{false};
       go_wg wg{};
       for (int g = 0; g < 4; g++) {
@@ -267,8 +260,7 @@ TEST(Registers, OfHogsWhosePIsTaken) {
       for (int i = 0; i < 10; i++) (void)go_sleep(nullptr, GO_MS);
       stop = true;
       go_wg_wait(&wg);
-      go_stats_read(&after);
-      EXPECT_GE(after.retakes - before.retakes, 4u) << "each of the four";
+      EXPECT_GE(StatsNow().retakes - before, 4u) << "each of the four";
     });
   }
 }
