@@ -332,8 +332,11 @@ static inline bool nothing_local(go_p_ *p) {
  * of the pick orders it before the look for idle Ps. (On amd64; on arm64 no sc load passes the store of the tail,
  * which is a release. By C11 alone, neither would do.) It may pick itself. */
 static go_m_ *yield_local(go_m_ *m, go_p_ *p, go_g_ *g) {
-  if (go_ring_peek_(&p->q, 0) == NULL) {
-    p->turn |= 7; /* alone in the ring: those that have not run yet come first */
+  /* Who yields lets those that have not run yet come first when it is alone in the ring, and else every other time:
+   * a ring of goroutines that only yield is never empty. */
+  if (go_fresh_len_(go_ld_rlx(&p->q.fresh)) != 0 &&
+      ((p->turn & 1) != 0 || go_ring_peek_(&p->q, 0) == NULL)) {
+    p->turn |= 7;
   }
   go_set_state_(g, GO_G_RUNNABLE_);
   ring_put(p, g);

@@ -22,8 +22,9 @@
 
 #define SPILLED (UINT32_MAX - 1) /* tm->at: in the list */
 
-/* Goroutines that one go_tm_run_ starts: as many as run before the next, so that a burst of timers does not become a
- * burst of goroutines. */
+/* Goroutines that one go_tm_run_ starts, at most, and none when the queue of those that have not run yet is full: a
+ * burst of timers does not become a burst of goroutines, however slowly the others run. What is due after them in the
+ * same heap waits, as it would behind their goroutines. */
 #define STARTS_MAX 64
 
 /* There was no memory to start a goroutine: when to try again. */
@@ -438,11 +439,15 @@ static enum fired fire_first(go_m_ *m, go_tm_heap_ *h, int64_t now) {
   return is_sleeper(e) ? fire_sleeper(m, h, e) : fire(m, h, e.tm, now);
 }
 
+static inline bool may_start(const go_m_ *m, int starts) {
+  return starts < STARTS_MAX && go_fresh_len_(go_ld_rlx(&m->p->q.fresh)) < GO_RUNQ_CAP_;
+}
+
 bool go_tm_run_(go_m_ *m, go_p_ *p, int64_t now) {
   go_tm_heap_ *h = &p->tm;
   bool ran = false;
   int starts = 0;
-  while (starts < STARTS_MAX && (int64_t)go_ld_acq(&h->first) <= now) {
+  while (may_start(m, starts) && (int64_t)go_ld_acq(&h->first) <= now) {
     go_lock_(&h->lock);
     enum fired f = fire_first(m, h, now);
     if (f == NOTHING) {

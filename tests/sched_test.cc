@@ -65,6 +65,29 @@ TEST(Yield, LetsEverybodyRun) {
   });
 }
 
+// Nor do those that only yield keep those out that have not run yet.
+TEST(Yield, LetsNewOnesRun) {
+  RunGo([] {
+    Procs procs(1);
+    constexpr int kGos = 8, kNew = 200;
+    go_wg wg{}, fresh{};
+    int64_t turns = 0;  // one P
+    bool stop = false;
+    for (int g = 0; g < kGos; g++) {
+      SPAWN_WG(&wg, [&] {
+        for (; !stop; go_yield()) turns++;
+      });
+    }
+    go_yield();
+    int64_t before = turns;
+    for (int i = 0; i < kNew; i++) SPAWN_WG(&fresh, [] {});
+    go_wg_wait(&fresh);
+    EXPECT_LT(turns - before, 4 * kNew);
+    stop = true;
+    go_wg_wait(&wg);
+  });
+}
+
 TEST(Yield, AloneReturns) {
   RunGo([] {
     for (int i = 0; i < 10000; i++) go_yield();

@@ -1,7 +1,9 @@
 // go_timer: functions that run at a time.
 
+#include <algorithm>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "tests/support/golib_test.h"
 
@@ -262,6 +264,37 @@ TEST(Timer, ManyAtOnce) {
                 0);
     }
     Until([&] { return fired == n; });
+  });
+}
+
+// A burst of timers is no burst of goroutines, however long others take before they yield.
+TEST(Timer, BurstBesideSlowYielders) {
+  RunGo([] {
+    Procs procs(1);
+    constexpr int kTimers = 10000, kYielders = 8;
+    int fired = 0;  // one P
+    int64_t most = 0;
+    bool stop = false;
+    go_wg wg{};
+    for (int g = 0; g < kYielders; g++) {
+      SPAWN_WG(&wg, [&] {
+        for (; !stop; go_yield()) {
+          most = std::max(most, go_count());
+          go_nsec until = go_now() + 100 * GO_US;
+          while (fired < 1000 && go_now() < until) {}
+        }
+      });
+    }
+    std::vector<go_timer> ts(kTimers);
+    for (go_timer &t : ts) {
+      ASSERT_EQ(go_timer_start(
+                    &t, 0, [](void *n) { ++*static_cast<int *>(n); }, &fired),
+                0);
+    }
+    while (fired < kTimers) go_yield();
+    stop = true;
+    go_wg_wait(&wg);
+    EXPECT_LT(most, 500);
   });
 }
 
