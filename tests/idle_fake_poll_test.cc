@@ -7,6 +7,7 @@ extern "C" {
 
 #include <golib/golib.h>
 
+#include <atomic>
 #include <thread>
 
 #include "poll/fake/fake.h"
@@ -16,11 +17,13 @@ using namespace golib_test;
 
 namespace {
 
+std::atomic<bool> nudged{false};  // and not come round yet: there are not stacks for ever so many
+
 // Nothing runs, and somebody waits for 10 ms to see whether that stays so.
 bool LastOneWaits() {
   go_fake_poll_counts_ c = go_fake_poll_counts_now_();
-  if (c.waiting == 1 && c.last_ns < 0) {  // missed: once more
-    EXPECT_EQ(go_post([](void *) {}, nullptr), 0);
+  if (c.waiting == 1 && c.last_ns < 0 && !nudged.exchange(true)) {  // missed: once more
+    EXPECT_EQ(go_post([](void *) { nudged = false; }, nullptr), 0);
   }
   return c.waiting == 1 && c.last_ns == 10 * GO_MS;
 }
