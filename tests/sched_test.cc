@@ -71,8 +71,8 @@ TEST(Yield, LetsNewOnesRun) {
     Procs procs(1);
     constexpr int kGos = 8, kNew = 200;
     go_wg wg{}, fresh{};
-    int64_t turns = 0;  // one P
-    bool stop = false;
+    std::atomic<int64_t> turns{0};
+    std::atomic<bool> stop{false};
     for (int g = 0; g < kGos; g++) {
       SPAWN_WG(&wg, [&] {
         for (; !stop; go_yield()) turns++;
