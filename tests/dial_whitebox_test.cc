@@ -296,7 +296,7 @@ TEST_P(Dialling, SecondFamilySilent) {
   Both b(Port::kClosed, Port::kBlackhole);
   NEED_BOTH(b);
   On([&] {
-    go_ctx *ctx = go_ctx_with_timeout(nullptr, 100 * GO_MS);
+    go_ctx *ctx = go_ctx_with_timeout(nullptr, GO_SEC);
     EXPECT_EQ(Dial(ctx, b.At(k64)).rc, -ECONNREFUSED);  // that of the first
     go_ctx_unref(ctx);
   });
