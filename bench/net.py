@@ -129,8 +129,11 @@ def rows(bench, options):
     for what in ("echo", "echo1k") if "echo" in options.parts else ():
         for procs in options.procs:
             label = "%s P=%d" % (what, procs)
+            ways = {n: (n, what) for n in loops}
+            if "epoll" in loops and procs > 1:  # its threads meet, as those of the others do
+                ways["epoll apart"] = ("epoll", what + "_apart")
             result.append(
-                (label, {n: lambda n=n, w=what, p=procs: bench.echo(n, w, p) for n in loops})
+                (label, {k: lambda w=w, p=procs: bench.echo(*w, p) for k, w in ways.items()})
             )
     for client in clients if "http" in options.parts else ():
         for procs in options.procs:

@@ -1,5 +1,6 @@
 /* The least that the same echo, or HTTP server, costs: a loop of epoll_wait, read and write, without goroutines, buffers
- * or errors. Each of `procs` threads has its share of the connections; of echo's, both ends of them. */
+ * or errors. Each of `procs` threads has its share of the connections; of echo's, both ends of them, or, in echo_apart, of half
+ * of them one end: as it comes when nobody deals them out, and messages go from one processor to another. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -25,7 +26,7 @@ typedef struct end {
 
 typedef struct loop {
   end *ends;
-  int64_t count; /* connections; twice as many ends */
+  int64_t count; /* of ends */
   pthread_t thread;
 } loop;
 
@@ -33,16 +34,16 @@ static void send_message(int fd, const char *buf, ssize_t n) {
   bench_check(send(fd, buf, (size_t)n, MSG_NOSIGNAL) == n, "could not write");
 }
 
-/* Returns whether a client has done all its rounds. */
+/* Returns whether it is the end of this end: a client has done all its rounds, and tells its server. */
 static bool turn(end *e) {
   char buf[BUFFER];
   ssize_t n = recv(e->fd, buf, sizeof buf, 0);
-  bench_check(n == MESSAGE, "could not read");
-  if (e->rounds < 0) {
-    send_message(e->fd, buf, n);
-    return false;
+  if (n == 0 && e->rounds < 0) {
+    return true;
   }
-  if (--e->rounds == 0) {
+  bench_check(n == MESSAGE, "could not read");
+  if (e->rounds > 0 && --e->rounds == 0) {
+    shutdown(e->fd, SHUT_WR);
     return true;
   }
   send_message(e->fd, buf, n);
@@ -58,11 +59,13 @@ static void *run_loop(void *arg) {
   loop *l = arg;
   int ep = epoll_create1(0);
   char buf[MESSAGE] = {0};
-  for (int64_t i = 0; i < 2 * l->count; i++) {
+  for (int64_t i = 0; i < l->count; i++) {
     add(ep, l->ends[i].fd, &l->ends[i]);
   }
   for (int64_t i = 0; i < l->count; i++) {
-    send_message(l->ends[2 * i].fd, buf, MESSAGE);
+    if (l->ends[i].rounds > 0) {
+      send_message(l->ends[i].fd, buf, MESSAGE);
+    }
   }
   for (int64_t left = l->count; left > 0;) {
     struct epoll_event evs[EVENTS];
@@ -87,15 +90,28 @@ static end *connect_all(int64_t count, int64_t rounds) {
   return ends;
 }
 
-static void echo(int64_t n, int64_t width, bench_result *r) {
+/* Of every other connection, the server's end goes to where that of a connection far away was. */
+static void part(end *ends, int64_t width) {
+  int64_t far = width / procs / 2 * 2; /* connections of one thread, about */
+  for (int64_t i = 0; i + far < width; i += 2) {
+    end *a = &ends[2 * i + 1], *b = &ends[2 * (i + far) + 1], was = *a;
+    *a = *b;
+    *b = was;
+  }
+}
+
+static void run_all(int64_t n, int64_t width, bool apart, bench_result *r) {
   loop loops[THREADS] = {0};
   int64_t rounds = n / width > 0 ? n / width : 1, at = 0;
   end *ends = connect_all(width, rounds);
+  if (apart) {
+    part(ends, width);
+  }
   double cpu = bench_cpu_ms();
   int64_t start = sockets_now();
   for (int i = 0; i < procs; i++) {
     int64_t count = (width - at) / (procs - i);
-    loops[i] = (loop){.ends = ends + 2 * at, .count = count};
+    loops[i] = (loop){.ends = ends + 2 * at, .count = 2 * count};
     at += count;
     bench_check(pthread_create(&loops[i].thread, NULL, run_loop, &loops[i]) == 0,
                 "could not start a thread");
@@ -111,6 +127,9 @@ static void echo(int64_t n, int64_t width, bench_result *r) {
   }
   free(ends);
 }
+
+static void echo(int64_t n, int64_t width, bench_result *r) { run_all(n, width, false, r); }
+static void echo_apart(int64_t n, int64_t width, bench_result *r) { run_all(n, width, true, r); }
 
 /* ---- httpd ---- */
 
@@ -180,6 +199,8 @@ static void httpd(const http_options *o) {
 static const bench benches[] = {
     {"echo", 1000000, 64, echo},
     {"echo1k", 1000000, 1000, echo},
+    {"echo_apart", 1000000, 64, echo_apart},
+    {"echo1k_apart", 1000000, 1000, echo_apart},
 };
 
 static void set_procs(int n) { procs = n; }
