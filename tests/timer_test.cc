@@ -245,7 +245,7 @@ TEST(Timer, Forever) {
 // Go: TestZeroTimer (time/sleep_test.go).
 TEST(Timer, ManyAtOnce) {
   RunGo([] {
-    const int n = Rounds(1000000);
+    const int n = Rounds(200000);
     std::atomic<int> fired{0};
     struct Counting {
       go_timer t;
