@@ -427,7 +427,8 @@ typedef struct go_sched_ {
       retake_after; /* in ns: how long a goroutine may be in user code while others wait; 0: for ever */
   int64_t watch_after; /* in ns: the watchdog's threshold; 0: off */
   int preempt_signal;  /* go_config.preempt_signal */
-  bool preempt_ready;  /* go_preempt_init_ was called as it came up */
+  bool preempt_ready;  /* go_preempt_init_ was called as it came up; */
+  bool watch_ready;    /* so was go_preempt_watch_, for the watchdog */
   bool main_thread;    /* go_config.main_thread */
   go_a32
       embedded; /* go_config.embedded: see core/step.c. This and host are also read by threads that wait

@@ -1,10 +1,13 @@
-/* core/preempt.h: what core asks of a way to interrupt a running thread and have it run another goroutine.
+/* core/preempt.h: what core asks of a way to interrupt a running thread: to have it run another goroutine, or to see where it is.
  *
  * Defined by exactly one of preempt/signal and preempt/none (preempt/suspend is not written). core/sysmon.c asks for a
  * switch where it would else take the P away; the backend stops the thread, finds out whether it is in the program's own
  * code and may be stopped there (go_preempt_may_), and has the goroutine call go_preempt_switch_ on its own stack, with all of
  * its registers kept aside. When that returns, maybe on another thread, the goroutine goes on where it was.
  * Whatever does not go smoothly is refused, and the P is taken away as always.
+ *
+ * The watchdog (core/watch.c) only wants to see the stack of a goroutine that runs. That can be done wherever it is, and in
+ * programs in which nothing may be stopped; and it is made ready only where there is a watchdog.
  */
 #ifndef GOLIB_CORE_PREEMPT_H_
 #define GOLIB_CORE_PREEMPT_H_
@@ -30,7 +33,10 @@ typedef struct go_preempt_thread_ {
 /* Makes ready, once while the scheduler is up; sig: the signal to use, 0: its own choice. 0; GO_ENOSYS: cannot be done in
  * this program, on this system, in this kind of build; GO_EINVAL: no signal that can be used. */
 int go_preempt_init_(int sig);
-/* Undoes it; no thread runs goroutines any more. */
+/* The same for go_preempt_look_ alone; either may be called first, with the same sig. GO_ENOSYS: cannot be done on this system: nothing
+ * is looked at then, and the watchdog says that it cannot see the stack (preempt/none). GO_EINVAL as above. */
+int go_preempt_watch_(int sig);
+/* Undoes both; no thread runs goroutines any more. */
 void go_preempt_fini_(void);
 /* On the thread, before it runs goroutines: fills *t in. If ready, it sees to it that the thread can be interrupted;
  * if not, the thread is left as it is, and can be asked later as far as it can be interrupted. */
@@ -40,6 +46,9 @@ void go_preempt_leave_(go_preempt_thread_ *t);
 /* Interrupts a thread, which runs goroutines for as long as the caller, sysmon, holds sched.lock. 0 or a negative
  * code. Does not wait for what comes of it: see t->state. */
 int go_preempt_ask_(go_preempt_thread_ *t);
+/* The same, to have go_preempt_saw_ called, by this thread or by that: 0 does not promise that it will be. The thread goes on where
+ * it was, but that a call which blocks may be interrupted, as by any signal with SA_RESTART. */
+int go_preempt_look_(go_preempt_thread_ *t);
 
 /* ---- defined by core (core/switch.c), async-signal-safe ---- */
 
@@ -51,5 +60,7 @@ bool go_preempt_may_(const void *sp, size_t room);
 /* On the goroutine's stack, after go_preempt_may_ of the same interruption. Others run; returns on the thread that the
  * goroutine resumes on. */
 void go_preempt_switch_(void);
+/* (core/watch.c) The thread stands still, or is the caller, interrupted there; fp: for go_arch_backtrace_fp_. */
+void go_preempt_saw_(go_preempt_thread_ *t, const void *pc, const void *sp, const void *fp);
 
 #endif /* GOLIB_CORE_PREEMPT_H_ */

@@ -260,8 +260,11 @@ static void wait_started(go_m_ *m) {
   }
 }
 
-/* From now on sysmon does not ask its thread for anything. */
-static void end_preempt(go_m_ *m) {
+void go_preempt_begin_(go_m_ *m) {
+  go_preempt_enter_(&m->pre, GO_S->preempt_ready || GO_S->watch_ready);
+}
+
+void go_preempt_end_(go_m_ *m) {
   go_lock_(&GO_S->lock);
   m->pre.id = 0;
   go_unlock_(&GO_S->lock);
@@ -274,14 +277,14 @@ static void m_main(void *arg) {
   go_os_thread_name_("golib");
   go_os_thread_exact_();                     /* it will keep time for all */
   (void)go_os_fault_stack_(&m->fault_stack); /* without one an overflow is a plain crash */
-  go_preempt_enter_(&m->pre, GO_S->preempt_ready);
+  go_preempt_begin_(m);
   if (m->next_p != NULL) {
     go_p_acquire_(m, m->next_p);
     m->next_p = NULL;
     go_st_rlx(&m->p->tick_at, (uint64_t)go_os_now_());
   }
   go_m_loop_(m);
-  end_preempt(m);
+  go_preempt_end_(m);
   go_os_fault_stack_free_(m->fault_stack);
   go_m_set_(NULL);
   bool alone = m->die; /* nobody may come by to join it for long */
@@ -638,6 +641,11 @@ static int start_preempt(const go_config *cfg) {
     r = r == GO_ENOSYS && cfg->preempt != GO_PREEMPT_SWITCH ? 0 : r;
   }
   go_st_rlx(&GO_S->nopreempt, all ? 0u : GO_NOPREEMPT_);
+  if (r == 0 && GO_S->watch_after != 0) { /* without it reports have no stack */
+    r = go_preempt_watch_(cfg->preempt_signal);
+    GO_S->watch_ready = r == 0;
+    r = r == GO_ENOSYS ? 0 : r;
+  }
   return r;
 }
 
@@ -710,7 +718,7 @@ static void release_all(void) {
   go_pd_fini_();
   go_poll_fini_();
   go_os_off_fault_();
-  if (GO_S->preempt_ready) {
+  if (GO_S->preempt_ready || GO_S->watch_ready) {
     go_preempt_fini_();
   }
   free_ms(GO_S->spare_m);
@@ -1187,9 +1195,9 @@ static int run_on_this_thread(run *r) {
   int err = go_spawn_with_(&how, run_body, &r, sizeof r);
   if (err == 0) {
     go_m_set_(m);
-    go_preempt_enter_(&m->pre, GO_S->preempt_ready);
+    go_preempt_begin_(m);
     go_m_loop_(m);
-    end_preempt(m);
+    go_preempt_end_(m);
     go_m_set_(own);
     err = r->result;
   } else {

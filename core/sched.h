@@ -111,6 +111,12 @@ static inline int32_t go_tick_down_(go_p_ *p) {
   return n;
 }
 
+/* ---- being interrupted (core/proc.c, core/preempt.h) ----
+ *
+ * On the thread of a worker, before and after it runs goroutines: whether sysmon may ask it for anything. */
+void go_preempt_begin_(go_m_ *m);
+void go_preempt_end_(go_m_ *m);
+
 /* ---- waiting and waking (core/sched.c) ---- */
 
 static inline void go_prepark_(go_m_ *m, uint8_t reason) {

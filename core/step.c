@@ -47,7 +47,13 @@ static int step(int budget) {
   go_unlock_(&GO_S->lock);
   go_st_sc(&GO_S->poll_until, (uint64_t)0);
   (void)go_poll_drain_(); /* before the queues are looked at: a later break stays */
+  if (GO_S->watch_ready) {
+    go_preempt_begin_(m);
+  }
   int ran = go_m_step_(m, budget);
+  if (GO_S->watch_ready) {
+    go_preempt_end_(m);
+  }
   go_lock_(&GO_S->lock);
   go_p_put_idle_(go_p_release_(m));
   go_unlock_(&GO_S->lock);

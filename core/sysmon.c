@@ -22,9 +22,9 @@
 #include <string.h>
 
 #include "core/netpoll.h"
-#include "core/out.h"
 #include "core/sched.h"
 #include "core/trace.h"
+#include "core/watch.h"
 
 /* With so many goroutines that run without a P, the rest have to wait twice as long: threads that compute are no
  * faster for being more. */
@@ -33,16 +33,12 @@
 /* Ms that are asked at a time, with one fence for all. */
 #define BATCH 64u
 
-#define TELL_EVERY GO_SEC
-
 /* sysmon's own. */
 static struct {
-  go_m_ *lost; /* Ms that Ps were taken from, and that do not know yet */
-  int64_t told_at;
-  uint64_t untold; /* reports that were not made, to spare the log */
-  bool no_fence;   /* the system has refused: nothing can be taken */
-  int8_t ask;      /* whether threads can be asked to switch: 1, -1: no, 0: nobody knows yet; */
-  bool ready;      /* and it was us who have made that so */
+  go_m_ *lost;   /* Ms that Ps were taken from, and that do not know yet */
+  bool no_fence; /* the system has refused: nothing can be taken */
+  int8_t ask;    /* whether threads can be asked to switch: 1, -1: no, 0: nobody knows yet; */
+  bool ready;    /* and it was us who have made that so */
 } mon;
 
 /* ---- slices ---- */
@@ -67,41 +63,14 @@ static int64_t observe(go_p_ *p, int64_t now) {
   return 0;
 }
 
-/* ---- the watchdog ---- */
-
-static void tell(const go_g_ *g, int64_t ran, int64_t now) {
-  go_seen_ seen;
-  go_out_ o;
-  if (mon.told_at != 0 && now - mon.told_at < TELL_EVERY) {
-    mon.untold++;
-    return;
-  }
-  if (g == NULL || !go_see_(g, &seen)) {
-    return;
-  }
-  go_out_init_(&o, 2);
-  go_out_str_(&o, "golib: watchdog: ");
-  go_out_seen_(&o, &seen);
-  go_out_str_(&o, " has been in user code for ");
-  go_out_u64_(&o, (uint64_t)(ran / GO_MS));
-  go_out_str_(&o, " ms");
-  if (mon.untold != 0) {
-    go_out_str_(&o, " (so have been ");
-    go_out_u64_(&o, mon.untold);
-    go_out_str_(&o, " others since the last report)");
-  }
-  go_out_str_(&o, "\n");
-  go_out_flush_(&o);
-  mon.told_at = now;
-  mon.untold = 0;
-}
+/* ---- the watchdog: core/watch.h ---- */
 
 static void watch(go_slice_ *s, int64_t now) {
   if (GO_S->watch_after == 0 || s->told || now - s->since < GO_S->watch_after) {
     return;
   }
   s->told = true;
-  tell(__atomic_load_n(&s->m->cur, __ATOMIC_RELAXED), now - s->since, now);
+  go_watch_tell_(s->m, now - s->since, now);
 }
 
 static void remember_lost(go_m_ *m, const go_slice_ *s) {
@@ -273,6 +242,7 @@ static void look(int64_t now) {
   }
   retake(ps, n);
   watch_lost(now);
+  go_watch_look_(now);
 }
 
 /* A P that is to go, and is in use: whatever comes, it is taken. */
@@ -290,7 +260,7 @@ static bool some_leave(void) {
 /* sched.lock held. */
 static bool nothing_to_see(void) {
   if (GO_S->watch_after != 0) {
-    return go_all_ps_idle_() && mon.lost == NULL;
+    return go_all_ps_idle_() && mon.lost == NULL && !go_watch_waits_();
   }
   return go_ld_sc(&GO_S->idle.np) != 0 && !some_leave();
 }
@@ -326,6 +296,7 @@ int go_sysmon_start_(void) {
     return 0;
   }
   memset(&mon, 0, sizeof mon);
+  go_watch_reset_();
   int r = go_os_timer_open_(&GO_S->sysmon_timer);
   if (r != 0) {
     return r;
@@ -349,6 +320,7 @@ void go_sysmon_stop_(void) {
   go_os_timer_set_(&GO_S->sysmon_timer, 1);
   go_unlock_(&GO_S->lock);
   go_os_thread_join_(&GO_S->sysmon);
+  go_watch_end_();
   go_os_timer_close_(&GO_S->sysmon_timer);
   if (mon.ready) {
     GO_S->preempt_ready = true; /* to be undone when all threads have ended */

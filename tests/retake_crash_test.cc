@@ -1,4 +1,4 @@
-// Hogs in processes of their own: what the watchdog says, what settings do, and systems that cannot do it the usual way.
+// Hogs in processes of their own: what settings do, and systems that cannot do it the usual way.
 #include <golib/golib.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -76,90 +76,6 @@ TEST(RetakeCrash, DeadlockWaitsForHogs) {
   EXPECT_EQ(r.code, 2) << r;
   EXPECT_EQ(r.err.rfind("hog\nmain\ngolib: fatal: all goroutines are asleep - deadlock!", 0), 0u)
       << r;
-}
-
-int HogWithName(int, char **) {
-  go_spawn_opts o{};
-  o.name = "cruncher";
-  static go_wg wg;
-  go_wg_add(&wg, 1);
-  CHILD_CHECK(go_spawn_opt_site_(
-                  "crunch@retake.c:7", &o,
-                  [](void *) {
-                    SpinFor(400 * GO_MS);
-                    go_wg_done(&wg);
-                  },
-                  nullptr, 0) == 0);
-  go_wg_wait(&wg);
-  (void)go_sleep(nullptr, 100 * GO_MS);
-  return 0;
-}
-
-constexpr char kLine[] =
-    "golib: watchdog: goroutine 2 \"cruncher\" spawned at crunch@retake.c:7 has been in user code "
-    "for ";
-
-TEST(Watchdog, TellsOnce) {
-  for (const char *procs : {"1", "2"}) {
-    ChildResult r = RunChild([=] {
-      SetEnv("GOMAXPROCS", procs);
-      SetEnv("GOLIB_WATCHDOG", "50");
-      return RunMain(HogWithName);
-    });
-    EXPECT_EQ(r.code, 0) << r;
-    EXPECT_EQ(r.Count(kLine), 1) << r;
-  }
-}
-
-TEST(Watchdog, ByConfig) {
-  ChildResult r = RunChild([] {
-    go_config cfg{};
-    cfg.procs = 1;
-    cfg.watchdog = 50 * GO_MS;
-    CHILD_CHECK(go_init(&cfg) == 0);
-    return RunMain(HogWithName);
-  });
-  EXPECT_EQ(r.code, 0) << r;
-  EXPECT_EQ(r.Count(kLine), 1) << r;
-}
-
-TEST(Watchdog, OffByDefault) {
-  ChildResult r = RunChild([] { return RunMain(HogWithName); });
-  EXPECT_EQ(r.code, 0) << r;
-  EXPECT_EQ(r.err, "");
-}
-
-TEST(Watchdog, Embedded) {
-  ChildResult r = RunChild([] {
-    go_config cfg{};
-    cfg.embedded = true;
-    cfg.watchdog = 50 * GO_MS;
-    CHILD_CHECK(go_init(&cfg) == 0);
-    CHILD_CHECK(go_spawn_site_(
-                    "crunch@retake.c:9", [](void *) { SpinFor(300 * GO_MS); }, nullptr, 0) == 0);
-    CHILD_CHECK(go_step(10) == 1);
-    return 0;
-  });
-  EXPECT_EQ(r.code, 0) << r;
-  EXPECT_EQ(r.Count("golib: watchdog: goroutine 1 spawned at crunch@retake.c:9"), 1) << r;
-}
-
-// One line a second, however many there are; the next one counts the others.
-TEST(Watchdog, Rate) {
-  ChildResult r = RunChild([] {
-    SetEnv("GOLIB_WATCHDOG", "30");
-    return RunMain([](int, char **) {
-      for (int i = 0; i < 6; i++) {
-        CHILD_CHECK(go_spawn([](void *) { SpinFor(1500 * GO_MS); }, nullptr) == 0);
-      }
-      go_nsec until = go_now() + 2 * GO_SEC;
-      while (go_now() < until) (void)go_sleep(nullptr, 100 * GO_MS);
-      return 0;
-    });
-  });
-  EXPECT_EQ(r.code, 0) << r;
-  EXPECT_GE(r.Count("golib: watchdog:"), 1) << r;
-  EXPECT_LE(r.Count("golib: watchdog:"), 3) << r;
 }
 
 TEST(Settings, Wrong) {

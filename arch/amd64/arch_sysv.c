@@ -40,7 +40,9 @@ const char go_arch_name_[] = "amd64";
 extern const char go_arch_start_[], go_arch_start_ret_[];
 
 /* The return address is of the entry stub, which no reader wants to see. */
-static bool is_bottom(const void *pc) { return pc == go_arch_start_ || pc == go_arch_start_ret_; }
+GO_RAW_STACK_ static bool is_bottom(const void *pc) {
+  return pc == go_arch_start_ || pc == go_arch_start_ret_;
+}
 
 /* A frame pointer points to { caller's frame pointer, return address }. Code without frame pointers
  * leaves anything at all in rbp: whatever comes, only aligned words within [lo, hi) are read, and

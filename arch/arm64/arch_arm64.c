@@ -44,7 +44,9 @@ const char go_arch_name_[] = "arm64";
 extern const char go_arch_start_[], go_arch_start_ret_[];
 
 /* The return address is of the entry stub, which no reader wants to see. */
-static bool is_bottom(const void *pc) { return pc == go_arch_start_ || pc == go_arch_start_ret_; }
+GO_RAW_STACK_ static bool is_bottom(const void *pc) {
+  return pc == go_arch_start_ || pc == go_arch_start_ret_;
+}
 
 /* A return address without its signature, if the code that stored it signs (xpaclri, by its number as a
  * hint: nothing on a processor without pointer authentication). */

@@ -11,7 +11,8 @@
  *   GOLIB_PREEMPT  "switch": goroutines that run for long are stopped and switched away from, where this is possible (see
  *                enum go_preempt for what code must be fit for that); "retake", the default: they never are
  *   GOLIB_WATCHDOG  milliseconds: a line on stderr, one a second at most, about a goroutine that has been in user code
- *                for so long; off by default
+ *                for so long, with its stack (Linux); off by default. To see the stack its thread is interrupted by a signal, once
+ *                a line (go_config.preempt_signal): calls that SA_RESTART does not restart, such as nanosleep, return EINTR then
  *
  * Nobody starves: a goroutine that computes, or blocks its thread in a call, for 10 ms keeps others from running no longer
  * than that, if any wait. It goes on on its thread, beside them; another thread runs them. So there are as many
@@ -48,7 +49,7 @@ typedef struct go_config {
                        * GO_PREEMPT_RETAKE. GO_PREEMPT_SWITCH: go_init returns GO_ENOSYS where it cannot be done
                        * at all: on other systems than Linux, in a program without shared libraries */
   int preempt_signal; /* the signal by which it is done; 0: SIGURG. Installed as the first goroutine is to be
-                       * stopped, or at once if `preempt` asks for it or this is set, and then not blocked in golib's threads;
+                       * stopped, or at once if `preempt` or `watchdog` asks for it or this is set, and then not blocked in golib's threads;
                        * with SA_RESTART. A handler that was there before is called for signals that are not golib's */
   uint64_t reserved_[6];
 } go_config;

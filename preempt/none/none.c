@@ -8,6 +8,11 @@ int go_preempt_init_(int sig) {
   return GO_ENOSYS;
 }
 
+int go_preempt_watch_(int sig) {
+  (void)sig;
+  return GO_ENOSYS;
+}
+
 void go_preempt_fini_(void) {}
 
 void go_preempt_enter_(go_preempt_thread_ *t, bool ready) {
@@ -18,6 +23,11 @@ void go_preempt_enter_(go_preempt_thread_ *t, bool ready) {
 void go_preempt_leave_(go_preempt_thread_ *t) { (void)t; }
 
 int go_preempt_ask_(go_preempt_thread_ *t) {
+  (void)t;
+  return GO_ENOSYS;
+}
+
+int go_preempt_look_(go_preempt_thread_ *t) {
   (void)t;
   return GO_ENOSYS;
 }

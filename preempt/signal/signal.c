@@ -19,6 +19,10 @@
  * Whose code it is: see program.c. The mask must be what it was when the thread began to run goroutines: in a handler of
  * another signal, which has its own signal blocked, nothing is stopped.
  *
+ * To look at a thread the same signal is sent with another value. The handler tells core where the thread was, on the
+ * alternate stack, and that is all: it may have interrupted anything. Standard signals do not queue up: of two that are sent at about
+ * the same time one may be lost, and whoever is left with `step` set goes on with step 2, whatever the second was sent for.
+ *
  * t->own: the thread's own. Nothing here may be instrumented by TSan: it may have interrupted TSan's own functions; and TSan's
  * sigaction would put our signals off to where they are of no use, hence the system call.
  */
@@ -45,8 +49,9 @@ typedef struct own {
 _Static_assert(sizeof(own) <= sizeof(((go_preempt_thread_ *)NULL)->own), "core/preempt.h");
 
 static int the_signal;
+static bool installed;
 static struct sigaction before; /* the handler of the program; written before ours is installed */
-static char cookie;             /* its address marks signals of ours */
+static char to_switch, to_look; /* their addresses mark signals of ours */
 static size_t room;             /* that a stop needs on the goroutine's stack */
 
 RAW static own *own_of(go_preempt_thread_ *t) { return (own *)(void *)t->own; }
@@ -57,14 +62,14 @@ RAW static int set_mask(int how, const uint64_t *set, uint64_t *ret_old) {
   return (int)syscall(SYS_rt_sigprocmask, how, set, ret_old, sizeof *set);
 }
 
-RAW static int send(uintptr_t thread) {
+RAW static int send(uintptr_t thread, void *what) {
   siginfo_t info;
   memset(&info, 0, sizeof info);
   info.si_signo = the_signal;
   info.si_code = SI_QUEUE;
   info.si_pid = getpid();
   info.si_uid = getuid();
-  info.si_value.sival_ptr = &cookie;
+  info.si_value.sival_ptr = what;
   return (int)syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)thread, the_signal, &info);
 }
 
@@ -88,10 +93,14 @@ RAW static uintptr_t pc_of(const ucontext_t *uc) {
 RAW static uintptr_t sp_of(const ucontext_t *uc) {
   return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
 }
+RAW static uintptr_t fp_of(const ucontext_t *uc) {
+  return (uintptr_t)uc->uc_mcontext.gregs[REG_RBP];
+}
 #elif defined(__aarch64__)
 #define RED_ZONE 0u
 RAW static uintptr_t pc_of(const ucontext_t *uc) { return (uintptr_t)uc->uc_mcontext.pc; }
 RAW static uintptr_t sp_of(const ucontext_t *uc) { return (uintptr_t)uc->uc_mcontext.sp; }
+RAW static uintptr_t fp_of(const ucontext_t *uc) { return (uintptr_t)uc->uc_mcontext.regs[29]; }
 #else
 #error "where do the PC and the stack pointer of this processor lie?"
 #endif
@@ -147,7 +156,7 @@ RAW static void first(go_preempt_thread_ *t, ucontext_t *uc) {
   o->pc = pc_of(uc);
   o->sp = sp_of(uc);
   if (mask_of(uc) != o->mask || !go_program_owns_(o->pc) ||
-      !go_preempt_may_((const void *)o->sp, room) || send(t->id) != 0) {
+      !go_preempt_may_((const void *)o->sp, room) || send(t->id, &to_switch) != 0) {
     set_state(t, GO_PREEMPT_REFUSED_);
     return;
   }
@@ -203,19 +212,27 @@ RAW static void chain(int sig, siginfo_t *info, void *context) {
   }
 }
 
+RAW static void look(go_preempt_thread_ *t, const ucontext_t *uc) {
+  go_preempt_saw_(t, (const void *)pc_of(uc), (const void *)sp_of(uc), (const void *)fp_of(uc));
+}
+
 RAW static void on_signal(int sig, siginfo_t *info, void *context) {
   int e = get_errno();
-  if (info->si_code != SI_QUEUE || info->si_value.sival_ptr != &cookie) {
+  const void *what = info->si_code == SI_QUEUE ? info->si_value.sival_ptr : NULL;
+  go_preempt_thread_ *t = go_preempt_mine_();
+  if (t != NULL && t->id == 0) {
+    t = NULL; /* it has stopped to run goroutines meanwhile */
+  }
+  if (t != NULL && what == &to_look) {
+    look(t, context);
+  }
+  if (t != NULL && own_of(t)->step != 0) {
+    second(t, context);
+  } else if (t != NULL && what == &to_switch) {
+    first(t, context);
+  }
+  if (what != &to_look && what != &to_switch) {
     chain(sig, info, context);
-  } else {
-    go_preempt_thread_ *t = go_preempt_mine_();
-    if (t == NULL || t->id == 0) {
-      /* it has stopped to run goroutines meanwhile */
-    } else if (own_of(t)->step != 0) {
-      second(t, context);
-    } else {
-      first(t, context);
-    }
   }
   set_errno(e);
 }
@@ -289,14 +306,29 @@ static size_t room_needed(void) {
   return RED_ZONE + (frame > 4096 ? frame : 4096) + calls;
 }
 
+/* sig: the same each time, or 0. */
+static int listen_to(int sig) {
+  if (!installed) {
+    the_signal = sig != 0 ? sig : SIGURG;
+    room = room_needed();
+    installed = the_signal != SIGSEGV && the_signal != SIGBUS && install() == 0;
+  }
+  return installed ? 0 : GO_EINVAL;
+}
+
 int go_preempt_init_(int sig) {
   int e = errno;
   int r = go_program_find_();
   if (r == 0) {
-    the_signal = sig != 0 ? sig : SIGURG;
-    room = room_needed();
-    r = the_signal == SIGSEGV || the_signal == SIGBUS || install() != 0 ? GO_EINVAL : 0;
+    r = listen_to(sig);
   }
+  errno = e;
+  return r;
+}
+
+int go_preempt_watch_(int sig) {
+  int e = errno;
+  int r = listen_to(sig);
   errno = e;
   return r;
 }
@@ -313,9 +345,10 @@ static bool is_in_place(void) {
 
 void go_preempt_fini_(void) {
   int e = errno;
-  if (is_in_place()) {
+  if (installed && is_in_place()) {
     (void)sigaction(the_signal, &before, NULL);
   }
+  installed = false;
   errno = e;
 }
 
@@ -344,9 +377,13 @@ void go_preempt_leave_(go_preempt_thread_ *t) {
   errno = e;
 }
 
-int go_preempt_ask_(go_preempt_thread_ *t) {
+static int interrupt(const go_preempt_thread_ *t, void *what) {
   int e = errno;
-  int r = send(t->id) == 0 ? 0 : GO_EAGAIN;
+  int r = send(t->id, what) == 0 ? 0 : GO_EAGAIN;
   errno = e;
   return r;
 }
+
+int go_preempt_ask_(go_preempt_thread_ *t) { return interrupt(t, &to_switch); }
+
+int go_preempt_look_(go_preempt_thread_ *t) { return interrupt(t, &to_look); }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # switch_link_test.sh TARBALL PROGRAM: goroutines are stopped in the middle of their code however the program is linked, unless
-# libc's code cannot be told from its own. $GOLIB_RUN, $GOLIB_CROSS: see tools/emu.
+# libc's code cannot be told from its own; and the watchdog names who computes in any case. $GOLIB_RUN, $GOLIB_CROSS: see tools/emu.
 set -eu
 tarball=$PWD/$1
 program=$PWD/$2
@@ -15,10 +15,11 @@ cc=${GOLIB_CROSS:-}gcc
 check() {
   wanted=$1
   shift
-  "$cc" -std=c11 -O2 -I"$prefix/include" -o program "$program" "$@" -pthread
+  "$cc" -std=c11 -O2 -fno-omit-frame-pointer -I"$prefix/include" -o program "$program" "$@" -pthread
   # shellcheck disable=SC2086
-  out=$(LD_LIBRARY_PATH=$prefix/lib timeout 120 ${GOLIB_RUN:-} ./program) || { echo "FAIL: $*: exit status $?"; exit 1; }
+  out=$(LD_LIBRARY_PATH=$prefix/lib GOLIB_WATCHDOG=5 timeout 120 ${GOLIB_RUN:-} ./program 2>report) || { echo "FAIL: $*: exit status $?"; exit 1; }
   [ "$out" = "$wanted" ] || { echo "FAIL: $*: printed '$out'"; exit 1; }
+  grep -A 2 "^golib: watchdog: goroutine .* ms:$" report | grep -q "^  \(spin\|lock\|go_mutex_\)" || { echo "FAIL: $*: no stack:"; cat report; exit 1; }
   echo "ok: $*"
 }
 
