@@ -1,14 +1,18 @@
 /* preempt/signal/program.c: which code is the program's own.
  *
- * That is what lies in the executable, less golib's own functions if they are linked into it (core/text.h). Where libc is
+ * That is what lies in the executable, less golib's own functions if they are linked into it (core/text.h), and less the linkage
+ * tables: whose call is on its way in there cannot be told, and golib's calls of libc go through them as well. Where libc is
  * linked into it as well, it cannot be told apart, and nothing may be stopped; that is so without a dynamic linker
  * (PT_INTERP). The same holds for clang's sanitizers, which are linked statically.
  */
 #include "program.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <golib/base.h>
 
@@ -30,11 +34,11 @@ typedef struct range {
   uintptr_t lo, hi;
 } range;
 
-enum { SEGMENTS = 8, RANGES = 512 };
+enum { SECTIONS = 16, HEADERS = 32, RANGES = 512 };
 
 /* Written before the handler is installed. */
-static range segments[SEGMENTS], ours[RANGES]; /* ours: sorted, apart from each other */
-static int nsegments, nours;
+static range sections[SECTIONS], ours[RANGES]; /* ours: sorted, apart from each other */
+static int nsections, nours;
 
 /* Distances from the words themselves, in pairs. */
 extern const int32_t __start_golib_text_ranges[] __attribute__((weak, visibility("hidden")));
@@ -44,8 +48,8 @@ RAW static bool within(uintptr_t pc, range r) { return pc >= r.lo && pc < r.hi; 
 
 RAW bool go_program_owns_(uintptr_t pc) {
   bool in = false;
-  for (int i = 0; i < nsegments; i++) {
-    in = in || within(pc, segments[i]);
+  for (int i = 0; i < nsections; i++) {
+    in = in || within(pc, sections[i]);
   }
   if (!in) {
     return false;
@@ -93,19 +97,55 @@ static int find_ours(void) {
   return nours > 0 ? 0 : GO_ENOSYS;
 }
 
+static bool read_at(int fd, void *buf, size_t size, uint64_t at) {
+  return pread(fd, buf, size, (off_t)at) == (ssize_t)size;
+}
+
+/* Whether the file is what was loaded: it is the loader's own when that was started by its name. */
+static bool is_file_of(int fd, const ElfW(Ehdr) * eh, const struct dl_phdr_info *o) {
+  ElfW(Phdr) ph[HEADERS];
+  size_t n = eh->e_phnum;
+  return memcmp(eh->e_ident, ELFMAG, SELFMAG) == 0 && n == o->dlpi_phnum && n <= HEADERS &&
+         read_at(fd, ph, n * sizeof ph[0], eh->e_phoff) &&
+         memcmp(ph, o->dlpi_phdr, n * sizeof ph[0]) == 0;
+}
+
+/* .plt, .plt.got, .plt.sec, .iplt: of calls into shared libraries. */
+static bool is_linkage(int fd, const ElfW(Shdr) * names, const ElfW(Shdr) * sh) {
+  char name[5] = "";
+  return !read_at(fd, name, sizeof name, names->sh_offset + sh->sh_name) ||
+         memcmp(name, ".plt", 4) == 0 || memcmp(name, ".iplt", 5) == 0;
+}
+
+static void find_code(int fd, const struct dl_phdr_info *o) {
+  ElfW(Ehdr) eh;
+  ElfW(Shdr) names, sh;
+  if (!read_at(fd, &eh, sizeof eh, 0) || !is_file_of(fd, &eh, o) || eh.e_shoff == 0 ||
+      !read_at(fd, &names, sizeof names, eh.e_shoff + (uint64_t)eh.e_shstrndx * sizeof names)) {
+    return;
+  }
+  for (unsigned i = 0; i < eh.e_shnum && nsections < SECTIONS; i++) {
+    if (read_at(fd, &sh, sizeof sh, eh.e_shoff + (uint64_t)i * sizeof sh) &&
+        (sh.sh_flags & SHF_EXECINSTR) && (sh.sh_flags & SHF_ALLOC) &&
+        !is_linkage(fd, &names, &sh)) {
+      uintptr_t lo = o->dlpi_addr + sh.sh_addr;
+      sections[nsections++] = (range){lo, lo + sh.sh_size};
+    }
+  }
+}
+
 /* The first object is the executable. */
-static int find_segments(struct dl_phdr_info *o, size_t size, void *arg) {
+static int find_sections(struct dl_phdr_info *o, size_t size, void *arg) {
   bool *is_static = arg;
   (void)size;
-  nsegments = 0;
   for (int i = 0; i < o->dlpi_phnum; i++) {
-    const ElfW(Phdr) *h = &o->dlpi_phdr[i];
-    if (h->p_type == PT_INTERP) {
-      *is_static = false;
-    } else if (h->p_type == PT_LOAD && (h->p_flags & PF_X) && nsegments < SEGMENTS) {
-      uintptr_t lo = o->dlpi_addr + h->p_vaddr;
-      segments[nsegments++] = (range){lo, lo + h->p_memsz};
-    }
+    *is_static = *is_static && o->dlpi_phdr[i].p_type != PT_INTERP;
+  }
+  nsections = 0;
+  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    find_code(fd, o);
+    close(fd);
   }
   return 1;
 }
@@ -122,9 +162,9 @@ static bool is_known(int (*fn)(void)) {
 }
 
 int go_program_find_(void) {
-  bool is_static = true;
-  (void)dl_iterate_phdr(find_segments, &is_static);
-  if (is_static || STATIC_SANITIZER || nsegments == 0 || find_ours() != 0) {
+  bool is_static = true; /* until an interpreter is found */
+  (void)dl_iterate_phdr(find_sections, &is_static);
+  if (is_static || STATIC_SANITIZER || nsections == 0 || find_ours() != 0) {
     return GO_ENOSYS;
   }
   return is_known(go_program_find_) ? 0 : GO_ENOSYS;
