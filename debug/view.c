@@ -47,6 +47,7 @@ static const number numbers[] = {
     LONG(steals),
     LONG(stolen),
     LONG(retakes),
+    LONG(switches),
     INT(procs),
     INT(procs_idle),
     LONG(queued),

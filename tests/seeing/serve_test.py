@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""serve_test.py PROGRAM: what a program answers that go_debug_listen serves: to those who ask well, and to others."""
+"""serve_test.py PROGRAM DEBUG_H: what a program answers that go_debug_listen serves: to those who ask well, and to others."""
 
 import concurrent.futures
 import json
 import os
 import random
+import re
 import resource
 import socket
 import stat
@@ -16,9 +17,21 @@ from served import PATIENCE, Program, socket_path, until
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
 
-COUNTS = """goroutines not_started runnable running waiting blocking goroutines_max spawned ended parks turns steals stolen
-retakes procs procs_idle queued queued_global timers threads threads_max threads_spinning threads_blocking threads_waiting
-descriptors polls polled stacks stacks_max stacks_free stack_bytes_reserved latency_count latency_sum latency_max""".split()
+DEBUG_H = os.path.abspath(sys.argv.pop(1))
+
+
+def fields_of_go_stats():
+    """As golib/debug.h declares them, so that none is forgotten."""
+    with open(DEBUG_H) as f:
+        text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+    body = re.search(r"typedef struct go_stats \{(.*?)\} go_stats;", text, re.S).group(1)
+    names = [n.strip() for d in body.split(";") if d.strip() for n in d.split(None, 1)[1].split(",")]
+    return [n for n in names if not n.startswith("reserved_")]
+
+
+FIELDS = fields_of_go_stats()
+assert {"goroutines", "ended", "switches", "latency[GO_LATENCY_BUCKETS]"} <= set(FIELDS), FIELDS
+COUNTS = [n for n in FIELDS if "[" not in n]
 
 
 def start(*args, **env):

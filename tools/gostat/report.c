@@ -184,8 +184,8 @@ void report_head(text *t, const look *l, const sample *now, const sample *before
        many(json_number(s, "goroutines_max")));
   line(t, "so far      started %s, ended %s, waits %s, turns %s", rate(s, b, "spawned"),
        rate(s, b, "ended"), rate(s, b, "parks"), rate(s, b, "turns"));
-  line(t, "            steals %s, retakes %s, events %s", rate(s, b, "steals"),
-       rate(s, b, "retakes"), rate(s, b, "polled"));
+  line(t, "            steals %s, retakes %s, switches %s, events %s", rate(s, b, "steals"),
+       rate(s, b, "retakes"), rate(s, b, "switches"), rate(s, b, "polled"));
   line(t, "Ps          %s, %s idle; queued %s, in the global queue %s; timers %s, descriptors %s",
        many(json_number(s, "procs")), many(json_number(s, "procs_idle")),
        many(json_number(s, "queued")), many(json_number(s, "queued_global")),
