@@ -12,6 +12,7 @@
 
 #include "core/hooks.h"
 #include "core/netpoll.h"
+#include "core/out.h"
 #include "core/poll.h"
 #include "core/pool.h"
 #include "core/sched.h"
@@ -755,6 +756,8 @@ static int start_threads(const go_config *cfg) {
   return r;
 }
 
+static const char *starting = ""; /* what of the scheduler; under init_lock */
+
 /* init_lock held. */
 static int start(const go_config *cfg) {
   bool fixed;
@@ -778,6 +781,7 @@ static int start(const go_config *cfg) {
   go_offload_max_((uint32_t)cfg->offload_threads);
   go_st_rlx(&GO_S->careful, (cfg->max_goroutines != 0 ? (uint32_t)GO_CAREFUL_LIMIT_ : 0u) |
                                 (go_hooks_() != NULL ? (uint32_t)GO_CAREFUL_HOOKS_ : 0u));
+  starting = "its poller: ";
   int r = go_fork_watch_();
   if (r == 0) {
     r = go_poll_init_();
@@ -785,11 +789,13 @@ static int start(const go_config *cfg) {
   if (r != 0) {
     return r;
   }
+  starting = "stacks for goroutines: ";
   r = go_stack_init_(cls, fixed, procs);
   if (r == 0) {
     r = start_ps(procs);
   }
   if (r == 0) {
+    starting = "its signal handlers: ";
     r = go_os_on_fault_(go_on_fault_);
   }
   if (r == 0) {
@@ -799,6 +805,7 @@ static int start(const go_config *cfg) {
     r = start_preempt(cfg);
   }
   if (r == 0) { /* else one thread, which sleeps: later ones may fail, and work still gets done */
+    starting = "its threads: ";
     r = start_threads(cfg);
   }
   if (r != 0) {
@@ -1193,7 +1200,8 @@ static int run_on_this_thread(run *r) {
                    .on_end = run_end,
                    .end_arg = r};
   int err = go_spawn_with_(&how, run_body, &r, sizeof r);
-  if (err == 0) {
+  bool started = err == 0;
+  if (started) {
     go_m_set_(m);
     go_preempt_begin_(m);
     go_m_loop_(m);
@@ -1205,11 +1213,24 @@ static int run_on_this_thread(run *r) {
   }
   go_os_fault_stack_free_(m->fault_stack);
   uncount_m(m);
-  while (!r->returned) { /* go_exit: the program ends when the others have */
+  while (started && !r->returned) { /* go_exit: the program ends when the others have */
     go_prepark_(own, GO_WAIT_RUN_);
     (void)go_park_(own);
   }
   return err;
+}
+
+/* Who uses GO_MAIN has no more of the code than an exit status. */
+static void tell_why_not(const char *what, const char *part, int err) {
+  go_out_ o;
+  go_out_init_(&o, 2);
+  go_out_str_(&o, "golib: go_main: ");
+  go_out_str_(&o, what);
+  go_out_str_(&o, " cannot be started: ");
+  go_out_str_(&o, part);
+  go_out_str_(&o, go_strerror(err));
+  go_out_str_(&o, "\n");
+  go_out_flush_(&o);
 }
 
 int go_main(int (*fn)(int, char **), int argc, char **argv) {
@@ -1221,6 +1242,13 @@ int go_main(int (*fn)(int, char **), int argc, char **argv) {
     err = m->worker           ? GO_EDEADLK
           : GO_S->main_thread ? run_on_this_thread(&r)
                               : run_and_wait(&r, "go_main@");
+    if (err == GO_ENOMEM || err == GO_EAGAIN) {
+      tell_why_not("the first goroutine", "", err);
+    }
+  } else if (err != GO_EFORKED) {
+    go_lock_(&init_lock);
+    tell_why_not("the scheduler", starting, err);
+    go_unlock_(&init_lock);
   }
   return err != 0 ? err : c.result;
 }

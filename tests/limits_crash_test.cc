@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <string>
 #include <thread>
 
 #include "tests/support/child.h"
@@ -169,9 +171,12 @@ TEST(Limits, NoRoomToStart) {
       CHILD_CHECK(rc == GO_ENOMEM || rc == GO_EAGAIN || rc == 0);
       rc = RunMain([](int, char **) { return 5; });
       CHILD_CHECK(rc == GO_ENOMEM || rc == GO_EAGAIN || rc == 5);
-      return 0;
+      return rc == 5 ? 5 : 0;
     });
-    EXPECT_EQ(r.code, 0) << r;
+    EXPECT_TRUE(r.code == 0 || r.code == 5) << r;
+    EXPECT_EQ(r.Count("golib: go_main: the scheduler cannot be started: "), r.code == 0 ? 1 : 0)
+        << r;
+    EXPECT_TRUE(more != 0 || r.code == 0) << r;
   }
 }
 
@@ -302,6 +307,58 @@ bool BecomeAUserWithThreads(rlim_t threads) {
   return setrlimit(RLIMIT_NPROC, &l) == 0;
 }
 
+TEST(Limits, NoFirstGoroutine) {
+  for (bool main_thread : {false, true}) {
+    ChildResult r = RunChild([=] {
+      go_config cfg{};
+      cfg.max_goroutines = 1;
+      cfg.main_thread = main_thread;
+      CHILD_CHECK(go_init(&cfg) == 0);
+      static go_chan *c = go_chan_new(0, 0);
+      CHILD_CHECK(go_post([](void *) { (void)go_chan_recv(c, nullptr); }, nullptr) == 0);
+      int rc = RunMain([](int, char **) { return 5; });
+      CHILD_CHECK(rc == GO_EAGAIN);
+      go_chan_send(c, nullptr);
+      CHILD_CHECK(go_shutdown(GO_FOREVER) == 0);
+      return 0;
+    });
+    EXPECT_EQ(r.code, 0) << r;
+    EXPECT_EQ(r.Count("golib: go_main: the first goroutine cannot be started: "), 1) << r;
+  }
+}
+
+// No descriptors left: GO_MAIN's exit status would be all that there is to see. Nothing is left open by what has failed.
+TEST(Limits, NoDescriptors) {
+  ChildResult r = RunChild([] {
+    struct rlimit all;
+    CHILD_CHECK(getrlimit(RLIMIT_NOFILE, &all) == 0);
+    int failed = 0, rc = 0;
+    for (rlim_t n = 0; rc != 5; n++) {
+      CHILD_CHECK(n < 100);
+      for (int i = 0; i < 3; i++) {
+        struct rlimit few = {n, all.rlim_max};
+        CHILD_CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+        rc = RunMain([](int, char **) { return 5; });
+        CHILD_CHECK(rc == -EMFILE || rc == 5);
+        failed += rc != 5;
+      }
+    }
+    CHILD_CHECK(failed > 3);
+    fprintf(stderr, "failed %d times\n", failed);
+    CHILD_CHECK(setrlimit(RLIMIT_NOFILE, &all) == 0);
+    CHILD_CHECK(go_shutdown(GO_FOREVER) == 0);
+    return RunMain([](int, char **) { return 6; });
+  });
+  EXPECT_EQ(r.code, 6) << r;
+  int poller =
+      r.Count("golib: go_main: the scheduler cannot be started: its poller: Too many open files\n");
+  int threads = r.Count(
+      "golib: go_main: the scheduler cannot be started: its threads: Too many open files\n");
+  EXPECT_GT(poller, 0) << r;
+  EXPECT_GT(threads, 0) << r;
+  EXPECT_TRUE(r.Said("failed " + std::to_string(poller + threads) + " times\n")) << r;
+}
+
 TEST(Limits, NoThreadAtAll) {
   ChildResult r = RunChild([] {
     if (geteuid() != 0 || !BecomeAUserWithThreads(1)) return 77;
@@ -313,6 +370,7 @@ TEST(Limits, NoThreadAtAll) {
   });
   if (r.code == 77) GTEST_SKIP() << "needs root, to become somebody else";
   EXPECT_EQ(r.code, 0) << r;
+  EXPECT_EQ(r.Count("golib: go_main: the scheduler cannot be started: its threads: "), 1) << r;
 }
 
 // A few threads only: the work is done with those there are.

@@ -57,7 +57,8 @@ typedef struct go_config {
 /* Runs fn(argc, argv) as the first goroutine and returns what it returns, when it returns, whatever
  * other goroutines do then. Blocks the calling thread, which must not be a goroutine. When fn
  * panics the process ends with exit status 2; when all goroutines sleep for ever as well, after a
- * report. Returns a negative code when the scheduler could not be started.
+ * report. Returns a negative code when the scheduler could not be started, and says why on stderr (as an exit status
+ * it cannot be read: -EMFILE is 232).
  * Go: func main. */
 GO_API int go_main(int (*fn)(int, char **), int argc, char **argv);
 
