@@ -138,7 +138,8 @@ typedef struct go_debug_opts {
  * Returns 0 when it can be connected to. GO_EBUSY: it is on already; GO_EINVAL: neither path nor http, an empty path, no address of this
  * kind; -EADDRINUSE: another program answers there, or there is something else than a socket of this user's;
  * -ENAMETOOLONG: a path has some 95 bytes at most; -EACCES, -ENOENT and others of the file system; -ENOTSUP: not on this system
- * (Windows); GO_ECANCELED, GO_ETIMEDOUT: ctx is done; GO_ENOMEM, GO_EAGAIN, -EMFILE; GO_EFORKED. Never suspends. From any thread.
+ * (Windows); GO_ECANCELED, GO_ETIMEDOUT: ctx is done; GO_ENOMEM; GO_EAGAIN: no thread can be started; -EMFILE; GO_EFORKED. After an error nothing is
+ * left behind. Never suspends. From any thread.
  * Go: net/http/pprof, expvar. GOLIB_DEBUG=listen=PATH does it without a change to the program. */
 GO_API GO_NODISCARD int go_debug_listen(go_ctx *ctx, const char *path, const go_debug_opts *o);
 
