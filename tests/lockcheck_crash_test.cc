@@ -289,4 +289,83 @@ TEST(LockCheck, SilentUnderLoad) {
       "4"));
 }
 
+// ---- goroutines that are stopped in the middle of their code
+
+std::atomic<bool> computes, others_ran;
+
+// Until it has been stopped once, and somebody else has run on its thread.
+extern "C" __attribute__((noinline)) void LockAndCompute() {
+  pthread_mutex_lock(&mutex);
+  computes = true;
+  while (!others_ran) {
+    for (int i = 0; i < 1000; i++) __asm__ volatile("");
+  }
+  pthread_mutex_unlock(&mutex);
+  __asm__ volatile("" ::: "memory");
+}
+
+// f on a goroutine that may be stopped, beside one that waits for its turn. One P, and stops only: nothing is retaken within the time.
+ChildResult Stopped(void (*f)()) {
+  static void (*fn)();
+  fn = f;
+  return RunChild([] {
+    setenv("GOMAXPROCS", "1", 1);
+    setenv("GOLIB_RETAKE", "100000", 1);
+    setenv("GOLIB_PREEMPT", "switch", 1);
+    alarm(60);
+    return go_main(
+        [](int, char **) {
+          go_wg wg{};
+          for (bool first : {true, false}) {
+            go_wg_add(&wg, 1);
+            auto *body = first ? +[](void *w) {
+              fn();
+              go_wg_done(static_cast<go_wg *>(w));
+            } : +[](void *w) {
+              while (!computes) go_yield();
+              others_ran = true;
+              go_wg_done(static_cast<go_wg *>(w));
+            };
+            CHILD_CHECK(go_spawn_site_("hog@test.c:1", body, &wg, 0) == 0);
+          }
+          go_wg_wait(&wg);
+          go_stats s;
+          go_stats_read(&s);
+          fprintf(stderr, "switches %d\n", s.switches > 0);
+          return 0;
+        },
+        0, nullptr);
+  });
+}
+
+// Whoever is stopped leaves its thread, wherever that is.
+TEST(LockCheck, StoppedWithALock) {
+  ChildResult r = Stopped(LockAndCompute);
+  EXPECT_EQ(r.code, 0) << r;
+  EXPECT_TRUE(r.Said("switches 1\n")) << r;
+  EXPECT_EQ(r.Count(kReport), 1) << r;
+  size_t report = r.err.find("spawned at hog@test.c:1 leaves its thread with a mutex locked");
+  size_t locked = r.err.find("  LockAndCompute+0x"), leaves = r.err.find(" and leaves at\n");
+  EXPECT_TRUE(report != std::string::npos && report < locked && locked < leaves &&
+              leaves != std::string::npos)
+      << r;
+}
+
+// Who says that it must not be stopped, with a lock held, is not, and so is not told of.
+TEST(LockCheck, NotStoppedWithALock) {
+  ChildResult r = Stopped([] {
+    go_nopreempt_begin();
+    pthread_mutex_lock(&mutex);
+    computes = true;
+    for (go_nsec until = go_now() + 500 * GO_MS; go_now() < until;) {}
+    pthread_mutex_unlock(&mutex);
+    go_nopreempt_end();
+    while (!others_ran) {
+      for (int i = 0; i < 1000; i++) __asm__ volatile("");
+    }
+  });
+  EXPECT_EQ(r.code, 0) << r;
+  EXPECT_EQ(r.Count(kReport), 0) << r;
+}
+
 }  // namespace
