@@ -30,7 +30,7 @@ struct World {
 
 std::atomic<uint64_t> spinner_id;
 extern "C" __attribute__((noinline)) void WatchSpins(const std::atomic<bool> *stop) {
-  while (!stop->load(std::memory_order_relaxed)) {
+  for (int k = 0; k < 100 && !stop->load(std::memory_order_relaxed); k++) {
     for (int i = 0; i < 10000; i++) __asm__ volatile("");
   }
   __asm__ volatile("");
@@ -143,7 +143,10 @@ TEST(WatchStress, StacksOfAll) {
     Seen seen;
     SPAWN_WG(&w.wg, [&w] {
       spinner_id = go_id();
-      WatchSpins(&w.stop);
+      while (!w.stop) {
+        WatchSpins(&w.stop);
+        go_yield();  // who has lost its P has one again
+      }
     });
     for (uint64_t i = 0; i < 6; i++) SPAWN_WG(&w.wg, [&w, i] { Work(w, 4711 + i); });
     go_wg receivers{};
