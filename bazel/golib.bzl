@@ -26,11 +26,12 @@ GOLIB_C_WARNINGS = GOLIB_WARNINGS + [
 GOLIB_COPTS = ["-std=c11"] + GOLIB_C_WARNINGS + GOLIB_OPT_COPTS + [
     "-fvisibility=hidden",
     "-fno-omit-frame-pointer",
-    # So that golib's own code can be told from the program's: see the header.
-    "-include",
-    "core/text.h",
     "-fno-lto",
 ] + select({
+    # So that golib's own code can be told from the program's: see the header.
+    "//platforms:windows": ["-include", "core/text_coff.h"],
+    "//conditions:default": ["-include", "core/text.h"],
+}) + select({
     "//platforms:linux": ["-fstack-clash-protection"],
     "//conditions:default": [],
 }) + select({

@@ -267,6 +267,11 @@ void go_preempt_begin_(go_m_ *m) {
 
 void go_preempt_end_(go_m_ *m) {
   go_lock_(&GO_S->lock);
+  while (go_ld_acq(&m->pre.asking) != 0) { /* pairs with sysmon's, which is about to end it */
+    go_unlock_(&GO_S->lock);
+    go_os_yield_();
+    go_lock_(&GO_S->lock);
+  }
   m->pre.id = 0;
   go_unlock_(&GO_S->lock);
   go_preempt_leave_(&m->pre);

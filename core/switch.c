@@ -1,7 +1,7 @@
 /* core/switch.c: switching away from a goroutine in the middle of its code, and who may be treated so.
  *
- * sysmon asks (core/sysmon.c), the backend of core/preempt.h interrupts, and here it is decided, on the thread itself, where
- * nothing can change meanwhile. A goroutine may be stopped between any two instructions that are
+ * sysmon asks (core/sysmon.c), the backend of core/preempt.h interrupts, and here it is decided, on the thread itself or
+ * while it is suspended, so that nothing can change meanwhile. A goroutine may be stopped between any two instructions that are
  *  - the program's own: whose code it is, the backend tells. golib's functions hold locks, libc's do as well;
  *  - of a goroutine that agrees: g->nopreempt is 0. It counts open go_nopreempt_begin; GO_NOPREEMPT_ stands for
  *    "was not started so";
@@ -37,8 +37,8 @@ static bool no_exceptions(const go_m_ *m) {
   return m->cxx == NULL || (m->cxx->caught == NULL && m->cxx->uncaught == 0);
 }
 
-bool go_preempt_may_(const void *sp, size_t room) {
-  const go_m_ *m = go_m_get_();
+bool go_preempt_may_(const go_preempt_thread_ *t, const void *sp, size_t room) {
+  const go_m_ *m = (const go_m_ *)((const char *)t - offsetof(go_m_, pre));
   const go_g_ *g = m->cur;
   if (g == NULL || go_is_thread_(g) || m->hook_g != NULL || go_ld_rlx(&m->hold.in) != 0) {
     return false;

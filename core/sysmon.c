@@ -108,13 +108,17 @@ static bool can_ask(void) {
 }
 
 static bool ask(go_m_ *m, go_p_ *p) {
-  go_lock_(&GO_S->lock); /* until then the thread does not end */
+  go_lock_(&GO_S->lock);
   bool ok = m->pre.id != 0 && still_runs(m, p);
   if (ok) {
     go_st_rel(&m->pre.state, (uint32_t)GO_PREEMPT_ASKED_);
-    ok = go_preempt_ask_(&m->pre) == 0;
+    go_st_rlx(&m->pre.asking, 1u);
   }
   go_unlock_(&GO_S->lock);
+  if (ok) {
+    ok = go_preempt_ask_(&m->pre) == 0;
+    go_st_rel(&m->pre.asking, 0u); /* pairs with end_preempt */
+  }
   return ok;
 }
 

@@ -6,7 +6,7 @@
  * without a script, defines __start_golib_text_ranges and __stop_golib_text_ranges. An object whose code is elsewhere
  * than in .text and .text.unlikely is refused by //tests/build:text_test; link-time optimisation, which would mix golib's
  * functions with the program's, is off for golib's own objects. Subsection 8191 of a section comes after all else in
- * it, so that is where the end is.
+ * it, so that is where the end is. Windows: core/text_coff.h.
  */
 #ifndef GOLIB_CORE_TEXT_H_
 #define GOLIB_CORE_TEXT_H_

@@ -11,6 +11,7 @@
 #include "tests/support/child.h"
 #include "tests/support/dump.h"
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using golib_test::Dump;
 using golib_test::Has;
@@ -47,16 +48,45 @@ __attribute__((noinline)) void Scrub() {
   for (size_t i = 0; i < sizeof a; i++) a[i] = 0;
 }
 
-#define SKIP_IF_NO_LEAKS_ARE_FOUND()                                                               \
-  if (golib_test::kSanitized || golib_test::Emulated())                                            \
-  GTEST_SKIP() << "sanitizers and emulators keep addresses of their own: golib does not look for " \
-                  "leaks there"
-
 int CountOf(const std::string &s, const std::string &what) {
   int n = 0;
   for (size_t at = 0; (at = s.find(what, at)) != std::string::npos; at++) n++;
   return n;
 }
+
+// Under Wine what threads that wait have had in registers, and what their system calls have left on stacks of Wine's, lies in memory
+// that is the program's; it may be an address of ours. So all of golib's threads get something else to do.
+void ScrubThreads() {
+  if (!golib_test::OnWine()) return;
+  go_wg wg{};
+  for (int i = 0; i < 16; i++) {
+    SPAWN_WG(&wg, [] {
+      go_blocking([](void *) { usleep(5000); }, nullptr);
+      Scrub();
+    });
+  }
+  go_wg_wait(&wg);
+}
+
+constexpr char kOnWine[] = "Wine has kept an address";
+
+// Waits until n are found to be leaked. False: under Wine, where that does not help always.
+bool AllLeaked(int n, std::string *ret) {
+  int tries = 0;
+  bool all = false;
+  Until([&] {
+    ScrubThreads();
+    *ret = Leaks(n);
+    all = CountOf(*ret, "leaked") == n;
+    return all || (golib_test::OnWine() && ++tries == 30);
+  });
+  return all;
+}
+
+#define SKIP_IF_NO_LEAKS_ARE_FOUND()                                                               \
+  if (golib_test::kSanitized || golib_test::Emulated())                                            \
+  GTEST_SKIP() << "sanitizers and emulators keep addresses of their own: golib does not look for " \
+                  "leaks there"
 
 // Goroutines that nothing can wake: told of by go_test_leaks and go_dump. They stay until the process ends.
 TEST(Leaked, ForEver) {
@@ -101,10 +131,7 @@ TEST(Leaked, ForEver) {
     });
     Scrub();
     std::string s;
-    Until([&] {
-      s = Leaks(5);
-      return CountOf(s, "leaked") == 5;
-    });
+    if (!AllLeaked(5, &s)) GTEST_SKIP() << kOnWine;
     EXPECT_EQ(CountOf(s, "leaked"), 5) << s;
     EXPECT_EQ(CountOf(s, "leaked?"), 0) << s;
     EXPECT_TRUE(Has(s, "[select")) << s;
@@ -124,19 +151,18 @@ TEST(Leaked, ForEver) {
 }
 
 // 3,000 that wait on one channel, which another of them holds.
+constexpr int kMany = 3000, kAll = kMany + 5;  // ForEver's are still there
+
 TEST(Leaked, Many) {
   SKIP_IF_NO_LEAKS_ARE_FOUND();
   RunGo([] {
     SPAWN([] {
       go_chan *c = go_chan_new(sizeof(int), 0);
-      for (int i = 0; i < 3000; i++) EXPECT_EQ(go_spawn(leak_test_waits, c), 0);
+      for (int i = 0; i < kMany; i++) EXPECT_EQ(go_spawn(leak_test_waits, c), 0);
     });
     Scrub();
     std::string s;
-    Until([&] {
-      s = Leaks(3005);
-      return CountOf(s, "leaked") == 3005;
-    });
+    if (!AllLeaked(kAll, &s)) GTEST_SKIP() << kOnWine;
   });
 }
 

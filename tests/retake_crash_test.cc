@@ -1,12 +1,15 @@
 // Hogs in processes of their own: what settings do, and systems that cannot do it the usual way.
 #include <golib/golib.h>
+#if defined(__linux__)
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#endif
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <thread>
 
@@ -39,7 +42,8 @@ TEST(RetakeCrash, MainDoesNotWait) {
                         for (volatile int i = 0;; i = i + 1) {}
                       },
                       nullptr) == 0);
-      CHILD_CHECK(go_spawn([](void *) { pause(); }, nullptr) == 0);
+      CHILD_CHECK(go_spawn([](void *) { std::this_thread::sleep_for(std::chrono::hours(1)); },
+                           nullptr) == 0);
       (void)go_sleep(nullptr, 5 * GO_MS);
       CHILD_CHECK(go_id() == 1);
       return 4;
@@ -63,12 +67,14 @@ TEST(RetakeCrash, DeadlockWaitsForHogs) {
                         while (!ran) {}
                         usleep(100000);  // all others are asleep for long
                         fputs("hog\n", stderr);
+                        fflush(stderr);
                         go_chan_send(c, nullptr);
                         SpinFor(20 * GO_MS);
                       },
                       nullptr) == 0);
       (void)go_chan_recv(c, nullptr);
       fputs("main\n", stderr);
+      fflush(stderr);
       (void)go_chan_recv(c, nullptr);
       return 0;
     });
@@ -141,6 +147,8 @@ TEST(Settings, RetakeSooner) {
   EXPECT_EQ(r.code, 0) << r;
 }
 
+#if defined(__linux__)
+
 // A system without membarrier, or one that forbids it.
 void Forbid(int nr) {
   struct sock_filter f[] = {
@@ -195,6 +203,10 @@ TEST(Settings, WithoutMembarrier) {
   EXPECT_EQ(r.code, 0) << r;
 }
 
+#endif
+
+#if !defined(_WIN32)
+
 // A child of a process with hogs does what children may do.
 TEST(RetakeCrash, ForkBesideHogs) {
   ChildResult r = RunChild([] {
@@ -221,5 +233,7 @@ TEST(RetakeCrash, ForkBesideHogs) {
   });
   EXPECT_EQ(r.code, 0) << r;
 }
+
+#endif
 
 }  // namespace

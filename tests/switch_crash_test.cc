@@ -49,14 +49,14 @@ TEST(SwitchCrash, TooManyLocks) {
 
 TEST(SwitchCrash, Environment) {
   ChildResult r = RunChild([] {
-    setenv("GOLIB_PREEMPT", "always", 1);
+    SetEnv("GOLIB_PREEMPT", "always");
     return RunMain([](int, char **) { return 0; });
   });
   EXPECT_EQ(r.signal, SIGABRT) << r;
   EXPECT_TRUE(r.Said("GOLIB_PREEMPT=always: neither switch nor retake")) << r;
   for (const char *ok : {"switch", "retake", ""}) {
     r = RunChild([ok] {
-      setenv("GOLIB_PREEMPT", ok, 1);
+      SetEnv("GOLIB_PREEMPT", ok);
       return RunMain([](int, char **) { return 3; });
     });
     EXPECT_EQ(r.code, 3) << r;

@@ -1,19 +1,21 @@
 // Goroutines that are stopped all the time, in the middle of all kinds of work: no value is lost. A stop may come at any
 // instruction, so this runs for as long as one likes; GOLIB_RETAKE=20 makes stops frequent. No EXPECT_ in goroutines that may
 // be stopped: GoogleTest has locks.
-#include <unistd.h>
-
 #include <cmath>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
 namespace {
 
 // Before golib starts. The environment's own wins.
+int SetDefault(const char *name, const char *value) {
+  return getenv(name) != nullptr ? 0 : SetEnv(name, value);
+}
 const bool kSet =
-    setenv("GOLIB_RETAKE", "200", 0) == 0 && setenv("GOLIB_PREEMPT", "switch", 0) == 0;
+    SetDefault("GOLIB_RETAKE", "200") == 0 && SetDefault("GOLIB_PREEMPT", "switch") == 0;
 
 struct World {
   Chan<int> c{8}, d{0};

@@ -15,6 +15,7 @@ extern "C" {
 #include <vector>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
@@ -25,10 +26,23 @@ std::atomic<bool> no_memory{false};
 
 }  // namespace
 
+#if defined(_WIN32)
+// It is called through an entry of the program's table of what it imports, which is this one.
+static void *AlignedMalloc(size_t size, size_t align) {
+  using Fn = void *(*)(size_t, size_t);
+  static const Fn real = reinterpret_cast<Fn>(
+      reinterpret_cast<void *>(GetProcAddress(GetModuleHandleA("msvcrt.dll"), "_aligned_malloc")));
+  return no_memory ? nullptr : real(size, align);
+}
+extern "C" {
+void *(*__imp__aligned_malloc)(size_t, size_t) = AlignedMalloc;
+}
+#else
 extern "C" void *aligned_alloc(size_t align, size_t size) noexcept {
   void *p = nullptr;
   return no_memory || posix_memalign(&p, align, size) != 0 ? nullptr : p;
 }
+#endif
 
 namespace {
 
@@ -36,7 +50,7 @@ namespace {
 
 struct FakeP {
   FakeP() {
-    p = static_cast<go_p_ *>(std::aligned_alloc(GO_CACHE_LINE_, sizeof *p));
+    p = static_cast<go_p_ *>(go_os_alloc_(GO_CACHE_LINE_, sizeof *p));
     memset(static_cast<void *>(p), 0, sizeof *p);
     p->solo = true;
     go_st_rlx(&p->tm.first, static_cast<uint64_t>(INT64_MAX));
@@ -45,7 +59,7 @@ struct FakeP {
   }
   ~FakeP() {
     go_tm_heap_free_(&p->tm);
-    std::free(p);
+    go_os_free_(p);
     std::free(m);
   }
   FakeP(const FakeP &) = delete;

@@ -1,21 +1,22 @@
 // What broke others, with figures: the rows of docs/torture.md that are about time, chance and state. The rest is in the
 // tests that the page names. Bounds are generous (half of what the page says, the best of several attempts, since other work
 // on the machine makes single ones worse and never better); exact figures: ./bazelw run //bench:torture.
-#include <dirent.h>
 #include <golib/golib.h>
-#include <sys/resource.h>
+#if defined(__linux__)
+#include <dirent.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <map>
 #include <thread>
 
 #include "tests/support/child.h"
 #include "tests/support/golib_test.h"
 #include "tests/support/hogs.h"
+#include "tests/support/system.h"
 
 using namespace golib_test;
 
@@ -63,7 +64,7 @@ void ExpectTicks(int procs, int hogs, int least, F hog) {
   EXPECT_TRUE(SoonerOrLater(10,
                             [&] {
                               best = std::max(best, TicksOfHundred(procs, hogs, hog));
-                              return best >= (Slow() ? least / 2 : least);
+                              return best >= (Slow() || OnWine() ? least / 2 : least);
                             }))
       << best << " of 100 ticks";
 }
@@ -144,12 +145,14 @@ TEST(Blocks, AllocatedUnderALockBesideHogs) {
 
 // Lines of many goroutines to one FILE, whose lock is a thread's: none is lost, none is torn.
 TEST(Lines, PrintedByManyBesideHogs) {
-  FILE *f = tmpfile();
+  int fd = TempFile();
+  ASSERT_GE(fd, 0);
+  FILE *f = fdopen(fd, "w+b");
   ASSERT_NE(f, nullptr);
   constexpr int kGos = 50, kLines = Rounds(200);
   for (int procs : {1, 2}) {
     rewind(f);
-    ASSERT_EQ(ftruncate(fileno(f), 0), 0);
+    ASSERT_EQ(ftruncate(fd, 0), 0);
     RunGo([&] {
       Procs p(procs);
       std::atomic<bool> stop{false};
@@ -395,7 +398,7 @@ go_nsec SleepBesideBlockers(int procs, bool announced) {
   RunGo([&] {
     Procs p(procs);
     int fds[2];
-    ASSERT_EQ(pipe(fds), 0);
+    ASSERT_EQ(OpenPipe(fds), 0);
     go_wg wg{};
     std::atomic<int> in{0};
     for (int i = 0; i < procs; i++) {
@@ -439,6 +442,7 @@ TEST(Blocking, SleeperBesideBlockersOnEveryP) {
 // A sleep of 1 ms on a machine that does nothing else: the half that is late least, and the last hundredth.
 TEST(Sleep, OneMillisecond) {
   constexpr int kSleeps = 100;
+  const go_nsec kLate = OnWine() ? 3 * GO_MS : GO_MS;  // which rounds up, twice
   std::vector<go_nsec> late(kSleeps);
   EXPECT_TRUE(SoonerOrLater(20,
                             [&] {
@@ -451,7 +455,7 @@ TEST(Sleep, OneMillisecond) {
                                 }
                               });
                               std::sort(late.begin(), late.end());
-                              return late[kSleeps / 2] < GO_MS && late[kSleeps - 2] < 10 * GO_MS;
+                              return late[kSleeps / 2] < kLate && late[kSleeps - 2] < 10 * GO_MS;
                             }))
       << "median " << late[kSleeps / 2] / GO_US << " us, p99 " << late[kSleeps - 2] / GO_US
       << " us";
@@ -538,11 +542,10 @@ TEST(Procs, AtMostOneRuns) {
     EXPECT_EQ(go_procs(1), 2);
     SoonerOrLater(20, [&] {
       go_nsec start = go_now();
-      clock_t used = clock();
+      int64_t used = CpuTime();
       (void)go_sleep(nullptr, 100 * GO_MS);
-      used = clock() - used;
-      double share = static_cast<double>(used) / CLOCKS_PER_SEC /
-                     (static_cast<double>(go_now() - start) / static_cast<double>(GO_SEC));
+      used = CpuTime() - used;
+      double share = static_cast<double>(used) / static_cast<double>(go_now() - start);
       best = std::min(best, share);
       return best <= (Slow() ? 1.2 : 1.05);
     });
@@ -551,6 +554,8 @@ TEST(Procs, AtMostOneRuns) {
   });
   EXPECT_LE(best, Slow() ? 1.2 : 1.05) << "of a CPU";
 }
+
+#if defined(__linux__)
 
 // How often each thread but the calling one has been switched to so far.
 std::map<int, long> Switches() {
@@ -627,5 +632,7 @@ TEST(Idle, NobodyWakesUp) {
   close(fds[0]);
   close(fds[1]);
 }
+
+#endif
 
 }  // namespace

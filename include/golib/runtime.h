@@ -47,8 +47,9 @@ typedef struct go_config {
       watchdog; /* report goroutines that are in user code for so long; 0: GOLIB_WATCHDOG, else off */
   int preempt; /* enum go_preempt, of goroutines that are started without one of their own; 0: GOLIB_PREEMPT, else
                        * GO_PREEMPT_RETAKE. GO_PREEMPT_SWITCH: go_init returns GO_ENOSYS where it cannot be done
-                       * at all: on other systems than Linux, in a program without shared libraries */
-  int preempt_signal; /* the signal by which it is done; 0: SIGURG. Installed as the first goroutine is to be
+                       * at all: on macOS, on Linux in a program without shared libraries, on Windows in one that is not
+                       * compiled by gcc */
+  int preempt_signal; /* the signal by which it is done; 0: SIGURG. On Windows, which has none, GO_EINVAL. Installed as the first goroutine is to be
                        * stopped, or at once if `preempt` or `watchdog` asks for it or this is set, and then not blocked in golib's threads;
                        * with SA_RESTART. A handler that was there before is called for signals that are not golib's */
   uint64_t reserved_[6];

@@ -49,7 +49,10 @@ static int open_wide(const wchar_t *path, int flags, unsigned mode, intptr_t *re
   DWORD access = access_of(flags) | (truncate ? FILE_WRITE_DATA : 0);
   HANDLE h = CreateFileW(path, access, share, NULL, disposition_of(flags), attributes, NULL);
   if (h == INVALID_HANDLE_VALUE) {
-    return go_windows_error_(GetLastError());
+    DWORD err = GetLastError();
+    DWORD is = err == ERROR_ACCESS_DENIED ? GetFileAttributesW(path) : INVALID_FILE_ATTRIBUTES;
+    bool directory = is != INVALID_FILE_ATTRIBUTES && (is & FILE_ATTRIBUTE_DIRECTORY) != 0;
+    return directory ? -EISDIR : go_windows_error_(err);
   }
   if (truncate && !empty(h)) {
     int r = go_windows_error_(GetLastError());
@@ -122,7 +125,11 @@ ptrdiff_t go_os_file_write_(intptr_t file, const void *buf, size_t n, int64_t at
   return r;
 }
 
+/* Handles have 31 bits. What is negative stands for the process itself and its like, and closes without an error. */
 int go_os_file_close_(intptr_t file) {
+  if (file <= 0 || file > INT32_MAX) {
+    return -EBADF;
+  }
   GO_KEEP_ERRORS_BEGIN();
   int r = CloseHandle((HANDLE)file) ? 0 : go_windows_error_(GetLastError());
   GO_KEEP_ERRORS_END();

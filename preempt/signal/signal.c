@@ -156,7 +156,7 @@ RAW static void first(go_preempt_thread_ *t, ucontext_t *uc) {
   o->pc = pc_of(uc);
   o->sp = sp_of(uc);
   if (mask_of(uc) != o->mask || !go_program_owns_(o->pc) ||
-      !go_preempt_may_((const void *)o->sp, room) || send(t->id, &to_switch) != 0) {
+      !go_preempt_may_(t, (const void *)o->sp, room) || send(t->id, &to_switch) != 0) {
     set_state(t, GO_PREEMPT_REFUSED_);
     return;
   }

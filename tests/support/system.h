@@ -43,9 +43,11 @@
 
 #endif
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 
 namespace golib_test {
@@ -215,6 +217,22 @@ inline long PeakKb() {
 #endif
 }
 
+// The processor time of all its threads so far, in ns.
+inline int64_t CpuTime() {
+#if defined(_WIN32)
+  FILETIME begun, ended, kernel, user;
+  GetProcessTimes(GetCurrentProcess(), &begun, &ended, &kernel, &user);
+  auto ns = [](const FILETIME &t) {
+    return static_cast<int64_t>(t.dwHighDateTime) << 32 | t.dwLowDateTime;
+  };
+  return (ns(kernel) + ns(user)) * 100;
+#else
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<int64_t>(t.tv_sec) * 1000000000 + t.tv_nsec;
+#endif
+}
+
 // How many descriptors this process may have, once it has raised its limit.
 inline int OpenFilesAllowed() {
 #if defined(_WIN32)
@@ -226,6 +244,23 @@ inline int OpenFilesAllowed() {
   setrlimit(RLIMIT_NOFILE, &lim);
   getrlimit(RLIMIT_NOFILE, &lim);
   return lim.rlim_cur > 1000000 ? 1000000 : static_cast<int>(lim.rlim_cur);
+#endif
+}
+
+// The system's own note of what went wrong last, of each thread: Windows has one besides errno.
+inline void SetLastSystemError(int e) {
+#if defined(_WIN32)
+  SetLastError(static_cast<DWORD>(e));
+#else
+  errno = e;
+#endif
+}
+// (Never inlined: compilers take errno's address for the same after a switch to another thread.)
+__attribute__((noinline, unused)) static int LastSystemError() {
+#if defined(_WIN32)
+  return static_cast<int>(GetLastError());
+#else
+  return errno;
 #endif
 }
 
