@@ -117,7 +117,7 @@ static bool ask(go_m_ *m, go_p_ *p) {
   go_unlock_(&GO_S->lock);
   if (ok) {
     ok = go_preempt_ask_(&m->pre) == 0;
-    go_st_rel(&m->pre.asking, 0u); /* pairs with end_preempt */
+    go_st_rel(&m->pre.asking, 0u); /* pairs with go_preempt_end_ */
   }
   return ok;
 }
