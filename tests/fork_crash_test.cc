@@ -393,6 +393,7 @@ TEST(Fork, TheMainGoroutineReturns) {
 // A thread that golib knows ends in the grandchild.
 TEST(Fork, TheThreadEnds) {
   if (golib_test::kTsan) GTEST_SKIP() << "ThreadSanitizer itself crashes there, without golib too";
+  if (golib_test::kSanitized) GTEST_SKIP() << "AddressSanitizer waits for a lock of its own there";
   ChildResult r = RunChild([] {
     static pid_t pid;
     pthread_t t;
