@@ -48,6 +48,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <random>
 #include <string>
 
 namespace golib_test {
@@ -305,8 +306,10 @@ inline int UnsetEnv(const char *name) {
 #endif
 }
 
-// A path for a file of the test's own, short enough for a Unix socket.
+// A path for a file of the test's own, short enough for a Unix socket. (A process number alone is not its own: sandboxes that
+// have theirs from 1 on may share the folder.)
 inline std::string TempPath(const char *name) {
+  static const std::string own = "/golib_" + std::to_string(std::random_device()());
   const char *dir = std::getenv("TEST_TMPDIR");
   std::string d = dir != nullptr ? dir : "";
 #if defined(_WIN32)
@@ -314,10 +317,10 @@ inline std::string TempPath(const char *name) {
   if (d.empty() || d.size() >= 60) {
     d = GetTempPathA(sizeof temp, temp) > 0 ? std::string(temp) : ".";
   }
-  return d + "/golib_" + std::to_string(_getpid()) + name;
+  return d + own + name;
 #else
   if (d.empty() || d.size() >= 60) d = "/tmp";
-  return d + "/golib_" + std::to_string(getpid()) + name;
+  return d + own + name;
 #endif
 }
 
