@@ -107,12 +107,30 @@ static bool wait_idle(go_pool_worker_ *w) {
   return true;
 }
 
+/* The lock is held, and held again. Of the threads that are counted, `mine` run no jobs: if there are no others, nobody will look at
+ * the queue, and all fail. */
+static void fail_unless_others(go_pool_ *p, uint32_t mine, int err) {
+  while (p->nthreads == mine && p->head != NULL) {
+    go_job_ *job = p->head;
+    unqueue(p, job);
+    go_unlock_(&p->lock);
+    job->fail(job, err);
+    go_lock_(&p->lock);
+    job_gone(p);
+  }
+}
+
 static void worker_main(void *arg) {
   go_pool_worker_ *w = arg;
   go_pool_ *p = w->pool;
   go_os_thread_name_(p->name);
+  bool known = go_attach_try_() != NULL; /* now: without memory jobs would die of what they call */
   go_lock_(&p->lock);
-  while (run_one(p) || (!p->quit && wait_idle(w))) {}
+  if (known) {
+    while (run_one(p) || (!p->quit && wait_idle(w))) {}
+  } else {
+    fail_unless_others(p, 1, GO_ENOMEM);
+  }
   p->nthreads--;
   go_pool_worker_ *before = p->ended;
   p->ended = w;
@@ -139,8 +157,8 @@ static int start_thread(go_pool_ *p) {
   return 0;
 }
 
-/* A thread that was counted could not be started. If there is no other, nobody will look at the queue: all fail, `own` (or
- * NULL) by being taken back. Returns whether it was. */
+/* A thread that was counted could not be started. If there is no other, all jobs fail, `own` (or NULL) by being taken back.
+ * Returns whether it was. */
 static bool no_thread(go_pool_ *p, int err, go_job_ *own) {
   go_lock_(&p->lock);
   p->nthreads--;
@@ -149,14 +167,7 @@ static bool no_thread(go_pool_ *p, int err, go_job_ *own) {
     unqueue(p, own);
     job_gone(p);
   }
-  while (p->nthreads == 0 && p->head != NULL) {
-    go_job_ *job = p->head;
-    unqueue(p, job);
-    go_unlock_(&p->lock);
-    job->fail(job, err);
-    go_lock_(&p->lock);
-    job_gone(p);
-  }
+  fail_unless_others(p, 0, err);
   go_unlock_(&p->lock);
   return back;
 }

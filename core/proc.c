@@ -518,6 +518,13 @@ static void starter_stop(void) {
 
 /* ---- plain threads ---- */
 
+static void put_spare(go_m_ *m) {
+  go_lock_(&GO_S->lock);
+  m->link = GO_S->spare_m; /* kept: a late timer may look at its G */
+  GO_S->spare_m = m;
+  go_unlock_(&GO_S->lock);
+}
+
 static void detach_thread(void *arg) {
   go_m_ *m = arg;
   if (go_forked_()) {
@@ -528,28 +535,37 @@ static void detach_thread(void *arg) {
     m->thread_g.name[0] = '\0';
   }
   go_m_set_(NULL);
-  go_lock_(&GO_S->lock);
-  m->link = GO_S->spare_m; /* kept: a late timer may look at its G */
-  GO_S->spare_m = m;
-  go_unlock_(&GO_S->lock);
+  put_spare(m);
 }
 
-__attribute__((noinline)) go_m_ *go_attach_slow_(void) {
-  if (go_forked_()) {
-    go_forked_fatal_(__builtin_return_address(0));
-  }
+go_m_ *go_attach_try_(void) {
   go_m_ *m = take_spare(&GO_S->spare_m);
   if (m == NULL) {
     m = new_m();
   }
-  if (m == NULL || go_os_at_thread_exit_(detach_thread, m) != 0) {
-    go_fatal_("no memory to make this thread known");
+  if (m == NULL) {
+    return NULL;
+  }
+  if (go_os_at_thread_exit_(detach_thread, m) != 0) {
+    put_spare(m);
+    return NULL;
   }
   m->thread_g.flags = GO_G_THREAD_;
   m->cur = &m->thread_g;
   m->cxx = go_os_cxx_();
   go_set_state_(m->cur, GO_G_RUNNING_);
   go_m_set_(m);
+  return m;
+}
+
+__attribute__((noinline)) go_m_ *go_attach_slow_(void) {
+  if (go_forked_()) {
+    go_forked_fatal_(__builtin_return_address(0));
+  }
+  go_m_ *m = go_attach_try_();
+  if (m == NULL) {
+    go_fatal_("no memory to make this thread known");
+  }
   return m;
 }
 

@@ -27,6 +27,8 @@ void go_m_set_(go_m_ *m);
 
 /* Starts the scheduler if need be and makes the plain thread known. Fatal when memory is short. */
 go_m_ *go_attach_slow_(void);
+/* The same, not in a forked child, and NULL: no memory. */
+go_m_ *go_attach_try_(void);
 /* The same for a thread that is not known; NULL: this is a forked child. */
 go_m_ *go_attach_unless_forked_slow_(void);
 
