@@ -181,13 +181,17 @@ static bool is_pause(int64_t p) {
   return p != 0 && ((uint64_t)p >> 8 & 0xff) == (go_ld_rlx(&trace.session) & 0xff);
 }
 
-/* The turn that p is in is over: m's own, or that of an M that has lost p. */
+/* shown.m while the turn is read by whoever ends it: nothing there may be changed. */
+#define ENDING ((void *)&trace)
+
+/* The turn that p is in is over: m's own, or that of an M that has lost p. Unless another ends it: a trace that stops. */
 static void end_turn(go_m_ *m, go_p_ *p, int64_t now, uint8_t reason) {
   go_turn_ *t = &p->shown;
   void *was = go_ld_rlx(&t->m);
-  if (was == NULL || !go_cas_ar(&t->m, &was, NULL)) { /* the trace ends, and that has ended it */
+  if (was == NULL || was == ENDING || !go_cas_ar(&t->m, &was, ENDING)) {
     return;
   }
+  char name[GO_NAME_SIZE_];
   rec r = {.type = RUN, .reason = reason, .wait_reason = t->wait_reason};
   r.track = p->id;
   r.ts = t->at;
@@ -195,7 +199,9 @@ static void end_turn(go_m_ *m, go_p_ *p, int64_t now, uint8_t reason) {
   r.g = t->g;
   r.wait_from = t->wait_from;
   r.woken = t->woken;
-  put(m, r, t->name);
+  memcpy(name, t->name, sizeof name);
+  go_st_rel(&t->m, NULL); /* pairs with go_trace_in_, which may write now */
+  put(m, r, name);
 }
 
 void go_trace_in_(go_m_ *m) {
@@ -203,8 +209,11 @@ void go_trace_in_(go_m_ *m) {
   go_g_ *g = m->cur;
   go_turn_ *t = &p->shown;
   int64_t now = ts_now();
-  if (go_ld_rlx(&t->m) != NULL) {
+  if (go_ld_acq(&t->m) != NULL) { /* pairs with end_turn */
     end_turn(m, p, now, RETAKEN);
+    if (go_ld_acq(&t->m) != NULL) { /* another is about it still: this turn is not shown */
+      return;
+    }
   }
   bool paused = !m->first_turn && is_pause(g->paused);
   t->g = g->id;
