@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/tsan_exceptions.h"
 
 using namespace std::chrono_literals;
 using golib_test::Goroutines;

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "tests/support/golib_test.h"
+#include "tests/support/tsan_exceptions.h"
 
 using namespace std::chrono_literals;
 
