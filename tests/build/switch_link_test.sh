@@ -11,7 +11,8 @@ tar xzf "$tarball"
 prefix=$(echo "$work"/golib-*)
 cc=${GOLIB_CROSS:-}gcc
 
-# check WANTED FLAGS... (An address of the program's alone: in the linkage table, on its way from lock to go_mutex_lock.)
+# check WANTED FLAGS... (The report may be of any goroutine that was slow, and of anywhere in it: in the linkage table, on its way from
+# lock to go_mutex_lock, it has no name.)
 check() {
   wanted=$1
   shift
@@ -19,7 +20,7 @@ check() {
   # shellcheck disable=SC2086
   out=$(LD_LIBRARY_PATH=$prefix/lib GOLIB_WATCHDOG=5 timeout 120 ${GOLIB_RUN:-} ./program 2>report) || { echo "FAIL: $*: exit status $?"; exit 1; }
   [ "$out" = "$wanted" ] || { echo "FAIL: $*: printed '$out'"; exit 1; }
-  grep -A 2 "^golib: watchdog: goroutine .* ms:$" report | grep -q "^  \(spin\|lock\|go_mutex_\|0x[0-9a-f]* (program+\)" || { echo "FAIL: $*: no stack:"; cat report; exit 1; }
+  grep -A 2 "^golib: watchdog: goroutine .* ms:$" report | grep -q "^  \(go_mutex_\|.* (program+\)" || { echo "FAIL: $*: no stack:"; cat report; exit 1; }
   echo "ok: $*"
 }
 
